@@ -1,0 +1,95 @@
+"""What is said: the conversation in no provider's dialect.
+
+Frozen structs, tagged by `role`, so that they are stored and sent as plain JSON and read back only
+as themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "refusal", "cancelled"]
+"""Why the model stopped. `cancelled` is ours: the text so far was shown and nothing more will come."""
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """The model's wish to call a tool.
+
+    `id` is unique in its conversation. `arguments` is JSON text as the model wrote it, which may be
+    invalid: it is read once, by the toolbox, and a bad text becomes an answer to the model.
+    """
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
+    """Instructions by the operator. Never made from what a tool or a user said."""
+
+    content: str
+
+
+class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+    """What the person said."""
+
+    content: str
+
+
+class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", omit_defaults=True):
+    """What the model said, and the calls it asked for.
+
+    `extra` holds fields of the provider's reply that agentrt does not know but the provider wants
+    back (reasoning text, signatures): JSON text of one object.
+    """
+
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    extra: str | None = None
+
+
+class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
+    """The result of one call, in the text that the model reads."""
+
+    call_id: str
+    name: str
+    content: str
+
+
+Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens spent. `cached` is the part of `input_tokens` the provider served from its cache.
+
+    `estimated` says that at least one share was counted by us because the provider sent no figure.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    requests: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.requests + other.requests,
+            self.estimated or other.estimated,
+        )
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool as the model sees it. `parameters` is the JSON schema of its arguments, encoded once."""
+
+    name: str
+    description: str
+    parameters: msgspec.Raw
