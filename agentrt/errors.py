@@ -32,10 +32,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from agentrt.agent import Answer
+from agentrt.messages import Answer
 
 Retry = Literal["never", "transient", "throttled"]
 """What asking again would do: nothing good, good after a moment, good once the provider lets us."""
@@ -206,7 +205,7 @@ class RunFailed(AgentrtError):
 
     code = "run_failed"
 
-    def __init__(self, message: str, *, answer: Answer[Any], reason: str | None = None) -> None:
+    def __init__(self, message: str, *, answer: Answer, reason: str | None = None) -> None:
         super().__init__(message)
         self.answer = answer
         self.reason = reason or type(self).code

@@ -93,3 +93,18 @@ class ToolSpec(msgspec.Struct, frozen=True):
     name: str
     description: str
     parameters: msgspec.Raw
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a run came to.
+
+    `messages` is the whole conversation, the thread's history included, and always a valid one: every
+    call in it has a result. `usage` is this run's. `finish` is why the model stopped; None if it was
+    never asked.
+    """
+
+    output: str
+    messages: tuple[Message, ...]
+    usage: Usage
+    run_id: str
+    finish: FinishReason | None = None

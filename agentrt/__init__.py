@@ -1,0 +1,68 @@
+"""agentrt: an async runtime for LLM agents that call tools.
+
+The names below are all there is to know to begin with; `docs/architecture.md` says what lies behind.
+They are loaded at first use, so that `import agentrt` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentrt.agent import Agent, Budget
+    from agentrt.errors import AgentrtError, RunFailed, ToolError
+    from agentrt.gate.limits import Limits
+    from agentrt.messages import Answer
+    from agentrt.providers import Provider
+    from agentrt.runtime import Runtime
+    from agentrt.toolbox.context import Context
+    from agentrt.toolbox.define import Tool, tool
+    from agentrt.verbs import run, stream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "AgentrtError",
+    "Answer",
+    "Budget",
+    "Context",
+    "Limits",
+    "Provider",
+    "RunFailed",
+    "Runtime",
+    "Tool",
+    "ToolError",
+    "run",
+    "stream",
+    "tool",
+]
+
+_HOME = {
+    "Agent": "agentrt.agent",
+    "AgentrtError": "agentrt.errors",
+    "Answer": "agentrt.messages",
+    "Budget": "agentrt.agent",
+    "Context": "agentrt.toolbox.context",
+    "Limits": "agentrt.gate.limits",
+    "Provider": "agentrt.providers",
+    "RunFailed": "agentrt.errors",
+    "Runtime": "agentrt.runtime",
+    "Tool": "agentrt.toolbox.define",
+    "ToolError": "agentrt.errors",
+    "run": "agentrt.verbs",
+    "stream": "agentrt.verbs",
+    "tool": "agentrt.toolbox.define",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'agentrt' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,72 @@
+"""Agent and Budget: what a user writes down. Frozen, and unaware of any runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+from agentrt.errors import AgentInvalid
+from agentrt.toolbox.define import D_contra, Tool
+from agentrt.toolbox.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a run may use up; None is unlimited.
+
+    Args:
+        turns: Model calls that may be answered. On the last one no tools are offered.
+        tool_calls: Calls of tools, over all turns.
+        tokens: Input and output tokens together, over all turns; checked between turns.
+
+    Raises:
+        AgentInvalid: a bound of zero or less.
+    """
+
+    turns: int = 20
+    tool_calls: int = 100
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, bound in (("turns", self.turns), ("tool_calls", self.tool_calls), ("tokens", self.tokens)):
+            if bound is not None and bound < 1:
+                raise AgentInvalid(f"Budget({name}={bound}): a budget needs at least 1 of {name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent(Generic[D_contra]):
+    """A model, its instructions and the tools it may call. `Agent[Deps]` needs `deps` to run.
+
+    Args:
+        name: The name under which a run remembers its agent.
+        model: "provider:model", e.g. "openai:gpt-5-mini".
+        instructions: The system message.
+        tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`.
+        budget: What one run may use up, unless the run says otherwise.
+        max_output_tokens: Upper bound of one reply, where the provider takes one.
+        temperature: As the provider defines it; None leaves it to the provider.
+
+    Raises:
+        AgentInvalid: no name, or a model that does not name its provider.
+        ToolInvalid: two tools of one name, or something that is no tool.
+    """
+
+    name: str
+    model: str
+    instructions: str = ""
+    tools: Sequence[Tool[D_contra]] = ()
+    budget: Budget = field(default_factory=Budget)
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    registry: Registry[D_contra] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise AgentInvalid('Agent(name=""): an agent needs a name, e.g. "clerk"')
+        provider, _, model = self.model.partition(":")
+        if not provider or not model:
+            raise AgentInvalid(
+                f'Agent(model="{self.model}"): expected "provider:model", e.g. "openai:gpt-5-mini" or "local:rules"'
+            )
+        object.__setattr__(self, "registry", Registry(self.tools))

@@ -1,0 +1,135 @@
+"""The terminal view of a run: tool calls side by side on one time axis, then the answer as it comes.
+
+While calls run, a live table shows them; when text begins, the table stays where it is and the text
+follows below, printed piece by piece. Without a terminal the same is printed as plain lines.
+"""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from agentrt.cli.timeline import Row, Timeline
+from agentrt.events import AnyEvent, Rewound, RunEnded, RunStarted, TextDelta, ToolReturned
+
+_STYLES = {"running": "cyan", "writing": "cyan", "ok": "green", "error": "red", "timeout": "red", "cancelled": "yellow"}
+_MARKS = {"writing": "✎", "ok": "✓", "error": "✗", "timeout": "✗", "cancelled": "■"}
+_BAR = 30
+_REFRESH = 12.0
+"""Frames a second of the live table."""
+
+
+class RunView:
+    """Shows one run. Feed it with `show`; leave its block to put the terminal right."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._timeline = Timeline()
+        self._live: Live | None = None
+        self._clock = console.get_time
+        self._offset = 0.0
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._settle()
+
+    def show(self, event: AnyEvent) -> None:
+        """Take in one event and draw what it changed."""
+        self._timeline.add(event)
+        match event:
+            case RunStarted():
+                self._offset = event.at - self._clock()
+                if self._console.is_terminal:
+                    self._live = Live(
+                        get_renderable=self._table, console=self._console, refresh_per_second=_REFRESH, transient=False
+                    )
+                    self._live.start()
+            case TextDelta():
+                self._say(event.text)
+            case Rewound():
+                self._say("\n[the reply broke off; asking again]\n")
+                self._text = ""
+            case ToolReturned() if not self._console.is_terminal:
+                self._console.print(f"  {event.name}: {event.status}, {event.seconds * 1e3:.0f} ms", highlight=False)
+            case RunEnded():
+                self._settle()
+                self._total(event)
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        self._settle()
+        if not self._text:
+            self._console.print()
+        self._text += text
+        self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
+    def _settle(self) -> None:
+        """Draw the table once more and leave it where it stands."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def _table(self) -> RenderableType:
+        now = self._timeline.seconds or self._timeline.now(self._clock() + self._offset)
+        span = max([now, *(row.ended or now for row in self._timeline.rows)], default=0.0) or 1e-9
+        table = Table.grid(padding=(0, 1))
+        for justify in ("left", "left", "left", "left", "right", "left"):
+            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+        for row in self._timeline.rows:
+            style = _STYLES.get(row.state, "cyan")
+            ended = now if row.ended is None else row.ended
+            mark: RenderableType = Text(_MARKS[row.state], style) if row.state in _MARKS else Spinner("dots", style=style)
+            table.add_row(
+                mark,
+                Text(row.label, "bold" if row.label == "model" else ""),
+                Text(_detail(row), "dim"),
+                bar(row.started, ended, span, style if row.label != "model" else "blue"),
+                f"{(ended - row.started) * 1e3:,.0f} ms",
+                Text(row.note, style),
+            )
+        return Group("", table)
+
+    def _total(self, event: RunEnded) -> None:
+        timeline, usage = self._timeline, event.usage
+        about = "about " if usage.estimated else ""
+        self._console.print(
+            f"\n\n{timeline.turns} turns, {timeline.calls} tool calls, {about}{usage.input_tokens:,} tokens in and "
+            f"{usage.output_tokens:,} out, {timeline.seconds:.2f} s",
+            style="dim",
+            highlight=False,
+        )
+
+
+def bar(started: float, ended: float, span: float, style: str) -> Text:
+    """A bar on an axis of `span` seconds, at least one cell long."""
+    left = min(_BAR - 1, int(started / span * _BAR))
+    length = max(1, min(_BAR - left, round((ended - started) / span * _BAR)))
+    text = Text(" " * left)
+    text.append("━" * length, style)
+    text.append(" " * (_BAR - left - length))
+    return text
+
+
+def _detail(row: Row) -> str:
+    """A call's arguments, short; the end of a long one says more than its beginning."""
+    try:
+        arguments = json.loads(row.detail)
+    except ValueError:
+        return row.detail[:40]
+    if not isinstance(arguments, dict):
+        return row.detail[:40]
+    shown = ", ".join(str(value) for value in arguments.values())
+    return shown if len(shown) <= 40 else f"…{shown[-39:]}"

@@ -1,0 +1,80 @@
+"""Provider: where a model service is, how to sign in there, and how often we may knock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agentrt.errors import AgentInvalid, KeyMissing, ProviderUnknown
+from agentrt.gate.limits import Limits
+
+if TYPE_CHECKING:
+    import httpx2
+
+NO_KEY = "none"
+"""What is sent as the key to a service that asks for none: the header may not be empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """An OpenAI-compatible service. An agent's model "NAME:model" is looked up by `name`.
+
+    Args:
+        name: What stands before the colon of a model's name.
+        base_url: Address up to and with "/v1"; None is OpenAI's own.
+        api_key: The key; None where the service asks for none.
+        limits: How much it lets us have.
+        transport: Carries requests in place of the network, for tests and proxies of one's own.
+
+    Raises:
+        AgentInvalid: a name that cannot stand before a colon, or an address that is none.
+    """
+
+    name: str
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    transport: httpx2.AsyncBaseTransport | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or ":" in self.name:
+            raise AgentInvalid(f'Provider(name="{self.name}"): expected a name without a colon, e.g. "openai"')
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise AgentInvalid(
+                f'Provider(base_url="{self.base_url}"): expected an address, e.g. "http://127.0.0.1:8000/v1"'
+            )
+
+
+def by_name(providers: Iterable[Provider]) -> dict[str, Provider]:
+    """Providers by name.
+
+    Raises:
+        AgentInvalid: two that differ have one name.
+    """
+    known: dict[str, Provider] = {}
+    for provider in providers:
+        if known.setdefault(provider.name, provider) != provider:
+            raise AgentInvalid(f'two different providers are named "{provider.name}"; give each a name of its own')
+    return known
+
+
+def find(name: str, known: Mapping[str, Provider], environ: Mapping[str, str]) -> Provider:
+    """The provider of that name: one that was given, or OpenAI as the environment describes it.
+
+    Raises:
+        ProviderUnknown: nobody described it.
+        KeyMissing: OpenAI without OPENAI_API_KEY.
+    """
+    if name in known:
+        return known[name]
+    if name != "openai":
+        names = ", ".join(sorted({*known, "openai"}))
+        raise ProviderUnknown(
+            f'no provider is named "{name}"; known are {names}. '
+            f'Give Runtime(providers=[Provider(name="{name}", base_url=...)]), or use openai: with OPENAI_BASE_URL'
+        )
+    base_url, key = environ.get("OPENAI_BASE_URL") or None, environ.get("OPENAI_API_KEY") or None
+    if key is None and base_url is None:
+        raise KeyMissing("openai: needs a key; set OPENAI_API_KEY, or OPENAI_BASE_URL for a service without one")
+    return Provider(name="openai", base_url=base_url, api_key=key)

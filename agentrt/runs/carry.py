@@ -1,0 +1,96 @@
+"""The one loop. Whatever a run does, it does here; the only place in this room that waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+from agentrt.events import ToolProgress, ToolReturned, ToolStarted
+from agentrt.gate.grant import Knock
+from agentrt.messages import Message, SystemMessage, ToolCall
+from agentrt.messages import AssistantMessage
+from agentrt.model.model import ModelRequest
+from agentrt.model.tokens import count_request
+from agentrt.runs.ask import Turn, ask
+from agentrt.runs.moves import AskModel, CallTools, End, next_move
+from agentrt.runs.order import Order, Ports
+from agentrt.runs.record import Record
+from agentrt.toolbox.call import unknown_tool
+from agentrt.toolbox.context import Context
+
+
+async def carry(order: Order, record: Record, ports: Ports) -> End:
+    """Make the moves until there is none left.
+
+    Raises:
+        ProviderError: the model could not be asked.
+        GateTimeout: its gate cannot let us through before the deadline.
+        JournalFailed: a fact could not be kept. From a tool call it comes in an ExceptionGroup.
+    """
+    while True:
+        match next_move(record.state, order.budget, ports.now()):
+            case AskModel(offer_tools):
+                await _ask_model(order, record, ports, offer_tools=offer_tools)
+            case CallTools(calls):
+                async with asyncio.TaskGroup() as group:
+                    for call in calls:
+                        group.create_task(_perform(call, order, record, ports), name=f"{call.name} {call.id}")
+            case End() as move:
+                return move
+            case move:
+                assert_never(move)
+
+
+async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: bool) -> None:
+    agent, state = order.agent, record.state
+    request = ModelRequest(
+        model=order.model,
+        messages=_prompt(agent.instructions, state.messages),
+        tools=agent.registry.specs if offer_tools else (),
+        max_output_tokens=agent.max_output_tokens,
+        temperature=agent.temperature,
+    )
+    turn = Turn(f"{order.run_id}:m{state.turns + 1}", ports.model, request, record.tell)
+    tokens = count_request(request).tokens if ports.gate.limits.tokens is not None else 0
+    knock = Knock(tokens=tokens, deadline=order.deadline, watch=record.tell, model=order.model)
+    await record.keep(await ask(turn, ports.gate, knock, _call_ids(state.messages)))
+
+
+async def _perform(call: ToolCall, order: Order, record: Record, ports: Ports) -> None:
+    """Run one call; its result is a fact the moment it lands. A tool that fails stops nobody else."""
+    tool = order.agent.registry.get(call.name)
+    if tool is None:
+        outcome = unknown_tool(call.name, order.agent.registry.names)
+    else:
+        key = f"{order.run_id}:{call.id}"
+        await record.keep(
+            ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key)
+        )
+        context = Context(
+            deps=order.deps,
+            run_id=order.run_id,
+            call_id=call.id,
+            idempotency_key=key,
+            deadline=order.deadline,
+            metadata=order.metadata,
+            tell=lambda data: record.tell(ToolProgress(call_id=call.id, name=call.name, data=data)),
+        )
+        outcome = await ports.caller.call(tool, call.arguments, context)
+    await record.keep(
+        ToolReturned(
+            call_id=call.id,
+            name=call.name,
+            status=outcome.status,
+            content=outcome.content,
+            code=outcome.code,
+            seconds=outcome.seconds,
+        )
+    )
+
+
+def _prompt(instructions: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return (SystemMessage(instructions), *messages) if instructions else messages
+
+
+def _call_ids(messages: tuple[Message, ...]) -> set[str]:
+    return {call.id for message in messages if isinstance(message, AssistantMessage) for call in message.tool_calls}

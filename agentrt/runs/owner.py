@@ -1,0 +1,205 @@
+"""A run and its owner.
+
+Theory: a run belongs to one owner, who alone lets facts happen; so the order of the loop, of the journal
+and of the fold are one, without a lock. The owner starts one task, the carrier, which makes the moves.
+To cancel a run is to cancel its carrier: no cancelled task writes a fact on its way out. When the
+carrier is done, however it ended, the owner closes the run from the folded state: the text shown so far,
+a result for every call without one, then the one `RunEnded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, Task
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+from agentrt.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    GateTimeout,
+    JournalFailed,
+    ProviderError,
+    ProviderFailed,
+    RunCancelled,
+    RunFailed,
+)
+from agentrt.events import AnyEvent, CancelAsked, ModelReplied, RunEnded, RunStarted, TextDelta, ToolReturned
+from agentrt.messages import Answer, AssistantMessage, Usage
+from agentrt.runs.carry import carry
+from agentrt.runs.feed import FeedReader
+from agentrt.runs.moves import End
+from agentrt.runs.order import Order, Ports
+from agentrt.runs.record import Record
+from agentrt.runs.state import RunState
+
+History = Callable[[], Awaitable[tuple[str | None, RunState]]]
+"""Waits for the thread's previous run; gives its id and the state this one begins in."""
+
+_FAILURES: dict[str, type[RunFailed]] = {
+    "budget": BudgetExceeded,
+    "deadline": DeadlineExceeded,
+    "cancelled": RunCancelled,
+}
+_PROVIDER_CODES = ("provider_", "context_", "content_", "reply_")
+
+
+class Run:
+    """One run. Who holds it may watch, await and cancel it; losing it cancels nothing."""
+
+    def __init__(self, order: Order, ports: Ports, history: History) -> None:
+        self.run_id = order.run_id
+        self._order = order
+        self._ports = ports
+        self._history = history
+        self._record = Record(order.run_id, ports.journal, ports.now)
+        self._carrier: Task[End] | None = None
+        self._cancelled: str | None = None
+        self._ended: Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def state(self) -> RunState:
+        """The fold of what has happened so far."""
+        return self._record.state
+
+    def events(self, after: int = 0) -> FeedReader:
+        """Facts and passing events, from the one after number `after` to the end of the run."""
+        return self._record.feed.read(after)
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop now: close the provider's connection, cancel the tools. Returns at once; see `wait`."""
+        if self._cancelled is not None or self._ended.done():
+            return
+        self._cancelled = reason or "asked"
+        if self._started:
+            self._record.happened(CancelAsked(reason=self._cancelled))
+        if self._carrier is not None:
+            self._carrier.cancel()
+
+    async def wait(self) -> None:
+        """Return once the run has ended and its last fact is kept. Cancelling it cancels only the waiting."""
+        await asyncio.shield(self._ended)
+
+    async def stop(self, reason: str = "") -> None:
+        """Cancel the run and see it end. A cancel that comes meanwhile waits, and is raised then."""
+        self.cancel(reason)
+        interrupted: asyncio.CancelledError | None = None
+        while not self._ended.done():
+            try:
+                await asyncio.shield(self._ended)
+            except asyncio.CancelledError as cancelled:
+                interrupted = cancelled
+        if interrupted is not None:
+            raise interrupted
+
+    async def answer(self) -> Answer:
+        """The answer, once there is one.
+
+        Raises:
+            RunFailed: there is none; its subclass says why, and it carries the partial answer.
+        """
+        await self.wait()
+        if self._record.failure is not None:
+            raise self._record.failure
+        ended, answer = self.state.ended, self.state.answer()
+        if ended is None or ended.outcome == "success":
+            return answer
+        failure = _FAILURES.get(ended.outcome, RunFailed)
+        if ended.outcome == "failed" and (ended.code or "").startswith(_PROVIDER_CODES):
+            failure = ProviderFailed
+        raise failure(ended.message, answer=answer, reason=ended.code)
+
+    # ---- the owner's own task ----------------------------------------------------------------------
+
+    @property
+    def _started(self) -> bool:
+        return self._record.epoch > 0
+
+    async def live(self) -> None:
+        """Carry the run to its end. What goes wrong becomes its `RunEnded`; only a cancel is raised."""
+        end = End("cancelled", "cancelled", "the runtime closed")
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._carrier = group.create_task(self._carried(), name=f"run {self.run_id}")
+                if self._cancelled is not None:
+                    self._carrier.cancel()
+            end = self._end_of(self._carrier)
+        finally:
+            with suppress(JournalFailed):
+                await self._close(end)
+            self._record.feed.close()
+            self._ended.set_result(None)
+
+    def _end_of(self, carrier: Task[End]) -> End:
+        if carrier.cancelled():
+            return End("cancelled", "cancelled", self._cancelled or "asked")
+        return carrier.result()
+
+    async def _carried(self) -> End:
+        try:
+            async with asyncio.timeout_at(self._order.deadline) as deadline:
+                previous, state = await self._history()
+                await self._start(previous, state)
+                return await carry(self._order, self._record, self._ports)
+        except (ProviderError, GateTimeout) as error:
+            return End("failed", error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - a run never raises into the Runtime's group
+            if isinstance(error, TimeoutError) and deadline.expired():
+                return End("deadline", "run_timeout", "the run's deadline passed")
+            return End("failed", "internal", f"{type(error).__name__}: {error}")
+
+    async def _start(self, previous: str | None, state: RunState) -> None:
+        record, order = self._record, self._order
+        record.epoch = await self._ports.journal.take(self.run_id)
+        record.state = state
+        await record.keep(
+            RunStarted(
+                run_id=order.run_id,
+                agent=order.agent.name,
+                model=order.agent.model,
+                messages=order.messages,
+                ends_at=order.ends_at,
+                thread=order.thread,
+                previous=previous,
+                metadata=dict(order.metadata),
+            )
+        )
+
+    async def _close(self, end: End) -> None:
+        record = self._record
+        if record.failure is not None:
+            return
+        if not self._started:
+            await self._start(None, RunState())
+        message_id, text = shown_text(record.feed.events) if end.outcome != "success" else ("", "")
+        if text:
+            partial = AssistantMessage(content=text)
+            usage = Usage(requests=1, estimated=True)
+            record.happened(ModelReplied(message_id=message_id, message=partial, finish="cancelled", usage=usage))
+        for call in record.state.open_calls:
+            content = f"The call was stopped: {end.message or end.outcome}."
+            record.happened(
+                ToolReturned(call_id=call.id, name=call.name, status="cancelled", content=content, code="cancelled")
+            )
+        await record.keep(
+            RunEnded(
+                outcome=end.outcome,
+                code=end.code,
+                message=end.message,
+                usage=record.state.usage,
+                stragglers=self._ports.caller.stragglers.of(self.run_id),
+            )
+        )
+
+
+def shown_text(events: Iterable[AnyEvent]) -> tuple[str, str]:
+    """Id and text of the reply that viewers saw arriving when the run was stopped; "" if none was."""
+    message_id, pieces = "", list[str]()
+    for event in events:
+        if isinstance(event, TextDelta):
+            if event.message_id != message_id:
+                message_id, pieces = event.message_id, []
+            pieces.append(event.text)
+        elif isinstance(event, ModelReplied):
+            message_id, pieces = "", []
+    return message_id, "".join(pieces)

@@ -1,0 +1,63 @@
+"""The record of one run: state, journal and feed, moved together.
+
+`happened` stamps, folds and enqueues without awaiting, so nothing can come between; only then does
+anybody wait for the journal. A waiter that is cancelled takes nothing back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from agentrt.errors import JournalFailed
+from agentrt.events import Fact, Passing
+from agentrt.journal.journal import Journal
+from agentrt.runs.feed import Feed
+from agentrt.runs.state import RunState, apply
+
+
+class Record:
+    """Only the run's owner, and the carrier it started, write here."""
+
+    def __init__(self, run_id: str, journal: Journal, now: Callable[[], float]) -> None:
+        self.feed = Feed()
+        self.state = RunState(run_id=run_id)
+        self.epoch = 0
+        self.failure: JournalFailed | None = None
+        self._run_id = run_id
+        self._journal = journal
+        self._now = now
+        self._seq = 0
+
+    def tell(self, event: Passing) -> None:
+        """Show a passing event."""
+        self._seq += 1
+        self.feed.tell(replace(event, epoch=self.epoch, seq=self._seq, at=self._now()))
+
+    def happened(self, fact: Fact) -> Future[None]:
+        """Let a fact happen; the future is done once the journal has kept it."""
+        self._seq += 1
+        fact = replace(fact, epoch=self.epoch, seq=self._seq, at=self._now())
+        self.state = apply(self.state, fact)
+        kept = self._journal.append(self._run_id, self.epoch, fact)
+        self.feed.tell(fact, kept)
+        return kept
+
+    async def keep(self, fact: Fact) -> None:
+        """Let a fact happen and wait until it is kept.
+
+        Raises:
+            JournalFailed: it could not be; nothing may be done upon it.
+        """
+        kept = self.happened(fact)
+        try:
+            if kept.done():
+                kept.result()
+            else:
+                await asyncio.shield(kept)
+        except JournalFailed as failure:
+            self.failure = failure
+            raise

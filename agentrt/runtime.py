@@ -1,0 +1,238 @@
+"""Runtime: owns everything that is alive.
+
+What it holds is let go in one order, the reverse of how it is needed: runs first (cancelled, their
+clean-up awaited for a grace), then the models' connections, the threads, and last the journal, which
+must hear of every end. Nothing here is global; two event loops in one process do not meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+from agentrt.agent import Agent, Budget
+from agentrt.errors import AgentInvalid
+from agentrt.gate.gate import Gate
+from agentrt.gate.grant import Statistics
+from agentrt.journal.journal import Journal
+from agentrt.journal.memory import MemoryJournal
+from agentrt.messages import Message, UserMessage
+from agentrt.model.model import Model
+from agentrt.model.openai import OpenAIModel
+from agentrt.providers import NO_KEY, Provider, by_name, find
+from agentrt.runs.order import Order, Ports
+from agentrt.runs.owner import Run
+from agentrt.runs.state import RunState, fold
+from agentrt.toolbox.call import Caller
+
+DEADLINE = 600.0
+"""Seconds a run may take unless it says otherwise."""
+
+_current: ContextVar[Runtime | None] = ContextVar("agentrt_runtime", default=None)
+
+
+@dataclass(frozen=True)
+class _Service:
+    """One provider as this Runtime holds it."""
+
+    model: Model
+    gate: Gate
+
+
+class Runtime:
+    """An async context manager; inside of it, `run` and `stream` use it without being told.
+
+    Args:
+        providers: Services by name. Without, "openai:" is found in the environment.
+        journal: Where facts are kept; in memory by default.
+        grace: Seconds that cancelled tools have to clean up.
+        random: Source of ids and jitter; seed it to repeat a run.
+        environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
+
+    Raises:
+        AgentInvalid: two different providers of one name.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Sequence[Provider] = (),
+        journal: Journal | None = None,
+        grace: float = 2.0,
+        random: Random | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        if grace < 0:
+            raise AgentInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
+        self._providers = by_name(providers)
+        self._journal = journal or MemoryJournal()
+        self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
+        self._environ = environ
+        self._caller = Caller(grace=grace)
+        self._services: dict[str, _Service] = {}
+        self._runs: dict[str, Run] = {}
+        self._threads: dict[str, Run] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._token: Token[Runtime | None] | None = None
+        self._epoch = 0.0
+
+    @staticmethod
+    def current() -> Runtime | None:
+        """The Runtime whose `async with` encloses the caller."""
+        return _current.get()
+
+    @property
+    def stragglers(self) -> tuple[str, ...]:
+        """Names of tools that were told to stop and have not."""
+        return self._caller.stragglers.names
+
+    def statistics(self) -> dict[str, Statistics]:
+        """How each provider's gate stands now, by the provider's name."""
+        return {name: service.gate.statistics() for name, service in self._services.items()}
+
+    def now(self) -> float:
+        """Seconds since 1970, on the loop's clock: it never jumps, and follows a virtual loop."""
+        return self._epoch + asyncio.get_running_loop().time()
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise AgentInvalid("this Runtime was entered before; make a new one")
+        self._epoch = time.time() - asyncio.get_running_loop().time()
+        self._group = await asyncio.TaskGroup().__aenter__()
+        self._token = _current.set(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._group is not None and self._token is not None
+        _current.reset(self._token)
+        for run in tuple(self._runs.values()):
+            run.cancel("the runtime closed")
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            for service in self._services.values():
+                await service.model.aclose()
+            self._caller.close()
+            await self._journal.aclose()
+        if self.stragglers:
+            warnings.warn(f"left behind, still running: {', '.join(self.stragglers)}", ResourceWarning, stacklevel=2)
+
+    def start(
+        self,
+        agent: Agent[Any],
+        input: str | Sequence[Message],
+        *,
+        deps: Any = None,
+        thread: str | None = None,
+        messages: Sequence[Message] = (),
+        deadline: float | None = None,
+        budget: Budget | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Begin a run and return a handle to it; losing the handle cancels nothing.
+
+        A second run in a busy thread waits for the first.
+
+        Args:
+            input: What is asked: a text, or messages.
+            deps: What the agent's tools get as `Context.deps`.
+            thread: Name of the conversation to continue.
+            messages: A conversation before this one, where the caller keeps it. Not with `thread`.
+            deadline: Seconds from now; 600 by default.
+            budget: In place of the agent's.
+            metadata: Kept in `RunStarted`, shown to tools.
+
+        Raises:
+            AgentInvalid: an empty input, `thread` with `messages`, a deadline of zero or less, or a
+                Runtime that is not entered.
+            ProviderUnknown, KeyMissing: the agent's model cannot be asked.
+        """
+        if self._group is None:
+            raise AgentInvalid("this Runtime is not entered; write `async with Runtime() as runtime:`")
+        asked = _as_messages(input)
+        if thread is not None and messages:
+            raise AgentInvalid("thread= and messages= together: a thread has its history already; give one of them")
+        deadline = DEADLINE if deadline is None else deadline
+        if deadline <= 0:
+            raise AgentInvalid(f"deadline={deadline}: expected more than 0 seconds from now")
+        provider, _, model = agent.model.partition(":")
+        service = self._service(provider)
+        order = Order(
+            run_id=f"{self._random.getrandbits(128):032x}",
+            agent=agent,
+            model=model,
+            messages=(*messages, *asked),
+            deps=deps,
+            thread=thread,
+            budget=budget or agent.budget,
+            deadline=asyncio.get_running_loop().time() + deadline,
+            ends_at=self.now() + deadline,
+            metadata=metadata or {},
+        )
+        return self._begin(order, Ports(
+            journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now
+        ))  # fmt: skip
+
+    def _begin(self, order: Order, ports: Ports) -> Run:
+        assert self._group is not None
+        before = self._threads.get(order.thread) if order.thread is not None else None
+
+        async def history() -> tuple[str | None, RunState]:
+            if before is not None:
+                await before.wait()
+            return await self._history(order.thread)
+
+        run = Run(order, ports, history)
+        self._runs[run.run_id] = run
+        if order.thread is not None:
+            self._threads[order.thread] = run
+        self._group.create_task(self._live(run, order.thread), name=f"owner {run.run_id}")
+        return run
+
+    async def _live(self, run: Run, thread: str | None) -> None:
+        try:
+            await run.live()
+        finally:
+            del self._runs[run.run_id]
+            if thread is not None and self._threads.get(thread) is run:
+                del self._threads[thread]
+
+    async def _history(self, thread: str | None) -> tuple[str | None, RunState]:
+        """A thread is a chain of runs; its history is the fold of the chain."""
+        previous: str | None = None
+        state = RunState()
+        for row in await self._journal.runs(thread=thread) if thread is not None else ():
+            previous = row.run_id
+            state = RunState(messages=fold(await self._journal.read(row.run_id), state).messages)
+        return previous, state
+
+    def _service(self, name: str) -> _Service:
+        if name not in self._services:
+            provider = find(name, self._providers, self._environ)
+            self._services[name] = _Service(
+                OpenAIModel(
+                    name,
+                    base_url=provider.base_url,
+                    api_key=provider.api_key or NO_KEY,
+                    transport=provider.transport,
+                ),
+                Gate(name, provider.limits, random=self._random),
+            )
+        return self._services[name]
+
+
+def _as_messages(input: str | Sequence[Message]) -> tuple[Message, ...]:
+    asked = (UserMessage(input),) if isinstance(input, str) else tuple(input)
+    if not asked or input == "":
+        raise AgentInvalid("the input is empty: expected a question or at least one message")
+    return asked

@@ -1,0 +1,1 @@
+"""What agentrt is measured against: the same job, written by hand, as the packages' own pages show it."""

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from agentrt.testing.virtual import Deadlock, Runaway, run_virtual
+
+
+def test_an_hour_passes_at_once_and_exactly() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        for _ in range(3600):
+            await asyncio.sleep(1.0)
+        return loop.time() - before
+
+    assert run_virtual(main()) == pytest.approx(3600.0, abs=1e-6)
+
+
+def test_tasks_that_sleep_side_by_side_cost_the_longest() -> None:
+    async def main() -> float:
+        async with asyncio.TaskGroup() as group:
+            for n in range(10):
+                group.create_task(asyncio.sleep(0.1 * n))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(0.9, abs=1e-6)
+
+
+def test_timeouts_fire_in_virtual_time() -> None:
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(600):
+                await asyncio.Event().wait()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(600.0, abs=1e-6)
+
+
+def test_a_program_that_would_hang_is_an_error_that_names_its_tasks() -> None:
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(Deadlock, match="Task-"):
+        run_virtual(main())
+
+
+def test_a_program_that_spins_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentrt.testing.virtual.SPIN_LIMIT", 1000)
+
+    async def main() -> None:
+        while True:  # noqa: ASYNC110 - spinning is the point
+            await asyncio.sleep(0)
+
+    with pytest.raises(Runaway, match="no time passes"):
+        run_virtual(main())
+
+
+@pytest.mark.parametrize("reach", ["executor", "socket"])
+def test_what_lives_outside_the_clock_is_refused(reach: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        if reach == "executor":
+            await asyncio.to_thread(print)
+        else:
+            with socket.socket() as sock:
+                await loop.sock_connect(sock, ("127.0.0.1", 9))
+
+    with pytest.raises(RuntimeError, match="outside the virtual clock"):
+        run_virtual(main())
