@@ -127,7 +127,7 @@ class Runtime:
         if self.stragglers:
             warnings.warn(f"left behind, still running: {', '.join(self.stragglers)}", ResourceWarning, stacklevel=2)
 
-    def start(
+    def start(  # noqa: PLR0913 - the verbs' options
         self,
         agent: Agent[Any],
         input: str | Sequence[Message],
@@ -179,9 +179,8 @@ class Runtime:
             ends_at=self.now() + deadline,
             metadata=metadata or {},
         )
-        return self._begin(order, Ports(
-            journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now
-        ))  # fmt: skip
+        ports = Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
+        return self._begin(order, ports)
 
     def _begin(self, order: Order, ports: Ports) -> Run:
         assert self._group is not None
@@ -225,6 +224,7 @@ class Runtime:
                     base_url=provider.base_url,
                     api_key=provider.api_key or NO_KEY,
                     transport=provider.transport,
+                    wall=self.now,
                 ),
                 Gate(name, provider.limits, random=self._random),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
@@ -13,7 +13,7 @@ from agentrt.runs.feed import FeedReader
 from agentrt.runs.owner import Run
 from agentrt.runtime import Runtime
 
-D = TypeVar("D", contravariant=True)
+D = TypeVar("D")
 
 
 class RunOptions(TypedDict, total=False):
@@ -50,9 +50,7 @@ class Running:
 @overload
 async def run(agent: Agent[None], input: str | Sequence[Message], **options: Unpack[RunOptions]) -> Answer: ...
 @overload
-async def run(
-    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
-) -> Answer: ...
+async def run(agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]) -> Answer: ...
 async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any) -> Answer:
     """Ask an agent and wait for its answer. Cancelling the wait cancels the run and sees it end.
 
@@ -78,7 +76,7 @@ def stream(
 @asynccontextmanager
 async def stream(
     agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any
-) -> AsyncIterator[Running]:
+) -> AsyncGenerator[Running, None]:
     """Ask an agent and watch it answer. Leaving the block early cancels the run and sees it end.
 
     Takes what `run` takes; raises ConfigurationError on entering.
@@ -92,7 +90,7 @@ async def stream(
 
 
 @asynccontextmanager
-async def _runtime(options: dict[str, Any]) -> AsyncIterator[Runtime]:
+async def _runtime(options: dict[str, Any]) -> AsyncGenerator[Runtime, None]:
     given: Runtime | None = options.pop("runtime", None) or Runtime.current()
     if given is not None:
         yield given

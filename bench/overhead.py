@@ -99,7 +99,9 @@ def importing(rounds: int) -> None:
     lines = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
              for _ in range(rounds)]  # fmt: skip
     middle = statistics.median(float(line[0]) for line in lines) * 1e3
-    print(f"from agentrt import Agent, tool, run: {middle:.0f} ms CPU; openai loaded: {lines[0][1]}, websockets: {lines[0][2]}")
+    print(
+        f"from agentrt import Agent, tool, run: {middle:.0f} ms CPU; openai loaded: {lines[0][1]}, websockets: {lines[0][2]}"
+    )
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ class Wire(asyncio.Protocol):
         self._transport.write(TOKEN)
         self._trickle = asyncio.get_running_loop().call_later(0.01, self._drip)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._trickle is not None:
             self._trickle.cancel()
             self._log.send(time.monotonic())

@@ -90,7 +90,7 @@ async def run(model: Model, tools: dict[str, Tool], question: str, watch: Callab
     async def perform(call: Call) -> None:
         try:
             result = await tools[call.tool](**call.arguments)
-        except Exception as error:  # a tool that fails stops nobody: the model reads what went wrong
+        except Exception as error:  # noqa: BLE001 - a tool that fails stops nobody: the model reads what went wrong
             result = f"{type(error).__name__}: {error}"
         happened(Returned(call, result))
 

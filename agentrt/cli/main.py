@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
     try:
-        from agentrt.cli.demo import demo  # so that --help and wrong arguments answer at once
+        from agentrt.cli.demo import demo  # noqa: PLC0415 - so that --help and wrong arguments answer at once
 
         return demo(arguments)
     except AgentrtError as error:

@@ -35,13 +35,13 @@ class Row:
 class Timeline:
     """What has happened so far, a row for each turn of the model and each call of a tool."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list["Row"])
     usage: Usage = field(default_factory=Usage)
     turns: int = 0
     calls: int = 0
     started_at: float = 0.0
     seconds: float = 0.0
-    _by_call: dict[str, Row] = field(default_factory=dict)
+    _by_call: dict[str, Row] = field(default_factory=dict[str, "Row"])
     _model: Row | None = None
 
     def add(self, event: AnyEvent) -> None:

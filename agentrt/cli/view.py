@@ -6,10 +6,10 @@ follows below, printed piece by piece. Without a terminal the same is printed as
 
 from __future__ import annotations
 
-import json
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -91,7 +91,9 @@ class RunView:
         for row in self._timeline.rows:
             style = _STYLES.get(row.state, "cyan")
             ended = now if row.ended is None else row.ended
-            mark: RenderableType = Text(_MARKS[row.state], style) if row.state in _MARKS else Spinner("dots", style=style)
+            mark: RenderableType = (
+                Text(_MARKS[row.state], style) if row.state in _MARKS else Spinner("dots", style=style)
+            )
             table.add_row(
                 mark,
                 Text(row.label, "bold" if row.label == "model" else ""),
@@ -126,10 +128,8 @@ def bar(started: float, ended: float, span: float, style: str) -> Text:
 def _detail(row: Row) -> str:
     """A call's arguments, short; the end of a long one says more than its beginning."""
     try:
-        arguments = json.loads(row.detail)
-    except ValueError:
-        return row.detail[:40]
-    if not isinstance(arguments, dict):
+        arguments = msgspec.json.decode(row.detail, type=dict[str, Any])
+    except msgspec.DecodeError:
         return row.detail[:40]
     shown = ", ".join(str(value) for value in arguments.values())
     return shown if len(shown) <= 40 else f"…{shown[-39:]}"

@@ -23,7 +23,9 @@ class MemoryJournal:
         kept: Future[None] = asyncio.get_running_loop().create_future()
         current = self._epochs.get(run_id, 0)
         if epoch != current:
-            kept.set_exception(JournalFailed(f"run {run_id} belongs to epoch {current}, not {epoch}: it was taken over"))
+            kept.set_exception(
+                JournalFailed(f"run {run_id} belongs to epoch {current}, not {epoch}: it was taken over")
+            )
             return kept
         self._facts.setdefault(run_id, []).append(fact)
         if isinstance(fact, RunStarted) and fact.thread is not None:

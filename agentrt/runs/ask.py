@@ -8,6 +8,7 @@ reply becomes the fact `ModelReplied`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import count
 
 from msgspec.structs import replace
 
@@ -95,12 +96,9 @@ def _with_new_ids(message: AssistantMessage, taken: Collection[str]) -> Assistan
     """Some providers count calls from zero in every reply; a transcript needs each id once."""
     if not any(call.id in taken for call in message.tool_calls):
         return message
-    calls = tuple(_renamed(call, taken) for call in message.tool_calls)
+    calls = tuple(_renamed(call, taken) if call.id in taken else call for call in message.tool_calls)
     return replace(message, tool_calls=calls)
 
 
 def _renamed(call: ToolCall, taken: Collection[str]) -> ToolCall:
-    id, n = call.id, 2
-    while id in taken:
-        id, n = f"{call.id}_{n}", n + 1
-    return replace(call, id=id)
+    return replace(call, id=next(new for n in count(2) if (new := f"{call.id}_{n}") not in taken))

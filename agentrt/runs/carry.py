@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import assert_never
 
 from agentrt.events import ToolProgress, ToolReturned, ToolStarted
 from agentrt.gate.grant import Knock
-from agentrt.messages import Message, SystemMessage, ToolCall
-from agentrt.messages import AssistantMessage
+from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall
 from agentrt.model.model import ModelRequest
 from agentrt.model.tokens import count_request
 from agentrt.runs.ask import Turn, ask
@@ -37,8 +35,6 @@ async def carry(order: Order, record: Record, ports: Ports) -> End:
                         group.create_task(_perform(call, order, record, ports), name=f"{call.name} {call.id}")
             case End() as move:
                 return move
-            case move:
-                assert_never(move)
 
 
 async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: bool) -> None:
@@ -63,9 +59,7 @@ async def _perform(call: ToolCall, order: Order, record: Record, ports: Ports) -
         outcome = unknown_tool(call.name, order.agent.registry.names)
     else:
         key = f"{order.run_id}:{call.id}"
-        await record.keep(
-            ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key)
-        )
+        await record.keep(ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key))
         context = Context(
             deps=order.deps,
             run_id=order.run_id,

@@ -136,8 +136,9 @@ class Run:
         return carrier.result()
 
     async def _carried(self) -> End:
+        deadline = asyncio.timeout_at(self._order.deadline)
         try:
-            async with asyncio.timeout_at(self._order.deadline) as deadline:
+            async with deadline:
                 previous, state = await self._history()
                 await self._start(previous, state)
                 return await carry(self._order, self._record, self._ports)

@@ -60,9 +60,7 @@ def apply(state: RunState, fact: Fact) -> RunState:
     """The state after one more fact."""
     match fact:
         case RunStarted():
-            return replace(
-                state, run_id=fact.run_id, ends_at=fact.ends_at, messages=(*state.messages, *fact.messages)
-            )
+            return replace(state, run_id=fact.run_id, ends_at=fact.ends_at, messages=(*state.messages, *fact.messages))
         case ModelReplied():
             return replace(
                 state,
@@ -95,6 +93,9 @@ def _landed(state: RunState, result: ToolMessage) -> RunState:
     return replace(state, messages=(*state.messages, *ordered), calls=(), landed=())
 
 
-def fold(facts: Iterable[Fact], state: RunState = RunState()) -> RunState:
+_BEFORE = RunState()
+
+
+def fold(facts: Iterable[Fact], state: RunState = _BEFORE) -> RunState:
     """The state after all of `facts`."""
     return reduce(apply, facts, state)

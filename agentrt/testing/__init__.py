@@ -1,0 +1,23 @@
+"""What a test of one's own agent needs: a scripted model, faults, a virtual clock, a check for leaks.
+
+`docs/testing.md` shows how they go together.
+"""
+
+from agentrt.testing import faults
+from agentrt.testing.leaks import assert_no_leaks
+from agentrt.testing.script import ScriptedModel, call, reply
+from agentrt.testing.transport import InMemoryTransport
+from agentrt.testing.virtual import Deadlock, Runaway, VirtualLoop, run_virtual
+
+__all__ = [
+    "Deadlock",
+    "InMemoryTransport",
+    "Runaway",
+    "ScriptedModel",
+    "VirtualLoop",
+    "assert_no_leaks",
+    "call",
+    "faults",
+    "reply",
+    "run_virtual",
+]

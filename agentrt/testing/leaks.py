@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from agentrt.runtime import Runtime
@@ -14,7 +14,7 @@ PATIENCE = 2.0
 
 
 @asynccontextmanager
-async def assert_no_leaks(runtime: Runtime | None = None) -> AsyncIterator[None]:
+async def assert_no_leaks(runtime: Runtime | None = None) -> AsyncGenerator[None, None]:
     """Assert on leaving that the block left no task and no open descriptor behind.
 
     With a `runtime` that outlives the block, assert that its gates have every permit back and nobody
@@ -33,9 +33,7 @@ async def assert_no_leaks(runtime: Runtime | None = None) -> AsyncIterator[None]
         await asyncio.sleep(0.005)
 
 
-def _left(
-    tasks: set[asyncio.Task[object]], descriptors: frozenset[str] | None, runtime: Runtime | None
-) -> list[str]:
+def _left(tasks: set[asyncio.Task[object]], descriptors: frozenset[str] | None, runtime: Runtime | None) -> list[str]:
     left = [f"task {task.get_name()}" for task in asyncio.all_tasks() - tasks]
     if descriptors is not None:
         left += [f"descriptor {name}" for name in sorted(_descriptors() - descriptors)]

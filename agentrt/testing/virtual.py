@@ -68,6 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass  # A wake-up from a thread of the program's own; the next step sees what it queued.
 
+
 for _name in _OUTSIDE:
     setattr(VirtualLoop, _name, _refuse)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-TOOL = {
+TOOL: Any = {
     "type": "function",
     "function": {
         "name": "tool",
@@ -26,7 +26,7 @@ async def run(client: AsyncOpenAI, model: str, question: str, tool: Callable[...
         text = ""
         calls: dict[int, dict[str, str]] = {}
         stream = await client.chat.completions.create(
-            model=model, messages=messages, tools=[TOOL], stream=True, stream_options={"include_usage": True}  # type: ignore[list-item]
+            model=model, messages=messages, tools=[TOOL], stream=True, stream_options={"include_usage": True}
         )
         async for chunk in stream:
             if not chunk.choices:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentrt.errors import JournalFailed
-from agentrt.events import RunEnded, RunStarted
+from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.memory import MemoryJournal
 from agentrt.messages import UserMessage
 
@@ -20,7 +20,7 @@ def test_facts_are_read_in_order_and_after_a_number() -> None:
     async def main() -> None:
         journal = MemoryJournal()
         epoch = await journal.take("r1")
-        facts = [started("r1"), RunEnded(outcome="success", seq=4)]
+        facts: list[Fact] = [started("r1"), RunEnded(outcome="success", seq=4)]
         for fact in facts:
             await journal.append("r1", epoch, fact)
         assert list(await journal.read("r1")) == facts

@@ -41,7 +41,11 @@ def test_tools_are_withheld_on_the_last_turn_of_the_budget() -> None:
 
 @pytest.mark.parametrize(
     ("budget", "spent"),
-    [(Budget(turns=1), "1 of 1 turns"), (Budget(tool_calls=1), "2 tool calls of 1"), (Budget(tokens=15), "15 of 15 tok")],
+    [
+        (Budget(turns=1), "1 of 1 turns"),
+        (Budget(tool_calls=1), "2 tool calls of 1"),
+        (Budget(tokens=15), "15 of 15 tok"),
+    ],
 )
 def test_what_the_budget_does_not_cover_is_not_begun(budget: Budget, spent: str) -> None:
     move = next_move(replace(CALLING, usage=Usage(10, 5)), budget, 0.0)

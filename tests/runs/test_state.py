@@ -4,24 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, ToolReturned, ToolStarted
-from agentrt.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
+from agentrt.messages import AssistantMessage, FinishReason, ToolCall, ToolMessage, Usage, UserMessage
 from agentrt.runs.state import RunState, fold
 
-STARTED = RunStarted(
-    run_id="r1", agent="clerk", model="openai:m", messages=(UserMessage("How many?"),), ends_at=600.0
-)
+STARTED = RunStarted(run_id="r1", agent="clerk", model="openai:m", messages=(UserMessage("How many?"),), ends_at=600.0)
 
 
 def replied(*ids: str, text: str = "") -> ModelReplied:
-    calls = tuple(ToolCall(id, "stock", "{}") for id in ids)
-    finish = "tool_calls" if ids else "stop"
+    calls = tuple(ToolCall(c, "stock", "{}") for c in ids)
+    finish: FinishReason = "tool_calls" if ids else "stop"
     return ModelReplied(
         message_id="m1", message=AssistantMessage(text, calls), finish=finish, usage=Usage(10, 5, requests=1)
     )
 
 
-def returned(id: str) -> ToolReturned:
-    return ToolReturned(call_id=id, name="stock", status="ok", content=f"result of {id}")
+def returned(call: str) -> ToolReturned:
+    return ToolReturned(call_id=call, name="stock", status="ok", content=f"result of {call}")
 
 
 @st.composite
@@ -32,8 +30,8 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         ids = [f"c{turn}.{n}" for n in range(draw(st.integers(0, 4)))]
         facts.append(replied(*ids))
         landing = draw(st.permutations(ids))
-        facts += [ToolStarted(call_id=id, name="stock", arguments="{}", idempotency_key=id) for id in ids]
-        facts += [returned(id) for id in landing]
+        facts += [ToolStarted(call_id=c, name="stock", arguments="{}", idempotency_key=c) for c in ids]
+        facts += [returned(c) for c in landing]
     if draw(st.booleans()):
         facts.append(RunEnded(outcome="success"))
     return facts
@@ -47,7 +45,7 @@ def test_folding_in_two_parts_is_folding_at_once(facts: list[Fact], data: st.Dat
 
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_the_transcript_does_not_depend_on_the_order_in_which_results_land(landing: list[str]) -> None:
-    state = fold([STARTED, replied("a", "b", "c", "d"), *(returned(id) for id in landing)])
+    state = fold([STARTED, replied("a", "b", "c", "d"), *(returned(c) for c in landing)])
     results = [message.call_id for message in state.messages if isinstance(message, ToolMessage)]
     assert results == ["a", "b", "c", "d"]
     assert state.open_calls == ()
