@@ -30,8 +30,9 @@ async def cancelled_runs(base_url: str, log: Connection, runs: int) -> list[floa
                 async for event in running:
                     texts += isinstance(event, TextDelta)
                     if texts == 3:
-                        asked.append(time.monotonic())
-                        running.cancel()
+                        break
+                asked.append(time.monotonic())
+                running.cancel()
             seen.append(await asyncio.to_thread(log.recv))
     return [b - a for a, b in zip(asked, seen, strict=True)]
 
