@@ -19,6 +19,7 @@
     |   `-- ReplyIncomplete           the reply broke off or is not one
     |-- GateTimeout                 the gate: the wait cannot end before the deadline
     |-- EgressRefused               the way out: an address, size, type or time we do not allow
+    |-- EgressFailed                the way out: it is allowed, but it did not come
     |-- JournalFailed               the journal: a fact could not be kept
     `-- RunFailed                   a run ended without an answer; carries the partial one
         |-- BudgetExceeded
@@ -168,11 +169,12 @@ class ReplyIncomplete(ProviderError):
 
 
 class GateTimeout(AgentrtError):
-    """Waiting for the provider's gate cannot end before the deadline, so it was not begun.
+    """Waiting for the provider's gate cannot end before the deadline; where that is known it is not begun.
 
     Attributes:
-        eta: Seconds until the grant could have come.
-        reason: What the wait is for: concurrency, rate, tokens or cooldown.
+        eta: Seconds until the grant could have come, at the earliest; 0 where only a permit is missing.
+        reason: What the wait is for: concurrency, rate, tokens or cooldown; "deadline" where it had passed
+            already.
     """
 
     code = "provider_timeout"
@@ -187,6 +189,12 @@ class EgressRefused(AgentrtError):
     """The way out was refused: an address, port, size, type, redirect or time that is not allowed."""
 
     code = "egress_refused"
+
+
+class EgressFailed(AgentrtError):
+    """It is allowed to go there, but what was asked for did not come."""
+
+    code = "egress_failed"
 
 
 class JournalFailed(AgentrtError):

@@ -44,7 +44,6 @@ class Turn:
             reply = await self._model.reply(self._request, self._piece)
         except ProviderError as error:
             error.shown = bool(self.shown)
-            grant.report(status=error.status, request_id=error.request_id)
             raise
         if reply.usage is None:
             reply = replace(reply, usage=self._estimated(reply))

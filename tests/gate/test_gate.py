@@ -1,0 +1,380 @@
+"""The gate keeps the limits and the order, and lets nobody wait in vain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from time import perf_counter
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentrt.errors import (
+    AgentrtError,
+    GateTimeout,
+    ProviderRefused,
+    ProviderThrottled,
+    ProviderUnavailable,
+    ProviderUnreachable,
+)
+from agentrt.events import CallAttempted, GateWaited, Passing
+from agentrt.gate.bucket import Bucket
+from agentrt.gate.gate import Gate
+from agentrt.gate.grant import Grant, Knock
+from agentrt.gate.limits import Limits
+from agentrt.testing.virtual import run_virtual
+
+T = TypeVar("T")
+Work = Callable[[Grant], Awaitable[str]]
+
+
+def a_gate(
+    requests: float | None = None,
+    tokens: float | None = None,
+    *,
+    per: float = 1,
+    burst: float = 1,
+    concurrency: int = 20,
+) -> Gate:
+    limits = Limits(requests=requests, tokens=tokens, per=per, burst=burst, concurrency=concurrency)
+    return Gate("openai", limits, random=Random(1))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def work_of(seconds: float = 0.0, started: list[float] | None = None) -> Work:
+    """Work that takes so long, and notes when it starts."""
+
+    async def work(_grant: Grant) -> str:
+        if started is not None:
+            started.append(now())
+        if seconds:
+            await asyncio.sleep(seconds)
+        return "done"
+
+    return work
+
+
+async def settled(calls: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """Run calls together; each ends in its result or its error."""
+
+    async def one(call: Awaitable[T]) -> T | BaseException:
+        try:
+            return await call
+        except (AgentrtError, ValueError) as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in tasks]
+
+
+def most_within(seconds: float, moments: list[float]) -> int:
+    """The largest number of moments in any closed window of that length."""
+    return max(sum(start <= moment <= start + seconds for moment in moments) for start in moments)
+
+
+async def everything_is_back(gate: Gate, *, after: float) -> None:
+    """Nobody is in it, no timer is left, and once it has had time to refill it is as new."""
+    await asyncio.sleep(after)
+    timers: list[asyncio.TimerHandle] = vars(asyncio.get_running_loop())["_scheduled"]
+    assert all(timer.cancelled() for timer in timers)
+    now, new = gate.statistics(), Gate(gate.key, gate.limits, random=Random(1)).statistics()
+    assert (now.in_flight, now.waiting, now.cooling_until) == (0, 0, None)
+    assert (now.requests, now.tokens) == (new.requests, new.tokens)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_500_calls_at_once_use_the_allowance_and_never_exceed_it(seconds: float) -> None:
+    async def main() -> None:
+        gate = a_gate(requests=50, burst=0.2, concurrency=100)
+        provider, refused, started = Bucket(rate=50, capacity=10), 0, list[float]()
+
+        async def work(_grant: Grant) -> str:
+            nonlocal refused
+            refused += provider.wait(1, now()) > 0
+            provider.take(1, now())
+            started.append(now())
+            await asyncio.sleep(seconds)
+            return "done"
+
+        assert await settled(gate.call(work) for _ in range(500)) == ["done"] * 500
+        assert refused == 0
+        for window in (0.1, 0.5, 1.0, 5.0):
+            assert most_within(window, started) <= 50 * window + 10
+        assert 0.95 * (50 * started[-1] + 10) <= 500
+
+    run_virtual(main())
+
+
+def test_an_hour_at_ten_times_the_allowance_keeps_every_window() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=60, per=60, burst=5, concurrency=5)
+        started = list[float]()
+        work = work_of(0.5, started)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(36_000 // 10):
+                group.create_task(gate.call(work))
+                await asyncio.sleep(0.1)
+        assert len(started) == 3600
+        for window in (1.0, 60.0):
+            assert most_within(window, started) <= window + 5
+
+    run_virtual(main())
+
+
+def test_no_more_calls_are_in_flight_than_permitted() -> None:
+    async def main() -> None:
+        gate, inside, most = a_gate(concurrency=3), 0, 0
+
+        async def work(_grant: Grant) -> str:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(1)
+            inside -= 1
+            return "done"
+
+        await settled(gate.call(work) for _ in range(10))
+        assert most == 3
+        assert now() == pytest.approx(4)
+
+    run_virtual(main())
+
+
+def test_calls_leave_in_the_order_in_which_they_came() -> None:
+    async def main() -> None:
+        gate, order = a_gate(requests=10, burst=0, concurrency=2), list[int]()
+
+        async def call(n: int) -> None:
+            async def work(_grant: Grant) -> None:
+                order.append(n)
+
+            await gate.call(work)
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(50):
+                group.create_task(call(n))
+        assert order == list(range(50))
+
+    run_virtual(main())
+
+
+def test_a_large_request_is_not_starved_by_small_ones_behind_it() -> None:
+    async def main() -> None:
+        gate, order = a_gate(tokens=100, burst=1), list[str]()
+
+        async def call(name: str, tokens: int) -> None:
+            async def work(_grant: Grant) -> None:
+                order.append(f"{name} at {now():.1f}")
+
+            await gate.call(work, Knock(tokens=tokens))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call("first", 99))
+            await asyncio.sleep(0)
+            group.create_task(call("large", 95))
+            for _ in range(20):  # small ones keep coming, and there would be enough for each
+                group.create_task(call("small", 1))
+                await asyncio.sleep(0.04)
+        assert order[:2] == ["first at 0.0", "large at 1.0"]
+        assert len(order) == 22
+
+    run_virtual(main())
+
+
+def test_a_request_larger_than_the_bucket_waits_for_a_full_one_and_is_paid_for_afterwards() -> None:
+    async def main() -> None:
+        gate, started = a_gate(tokens=100, burst=1), list[float]()
+        await gate.call(work_of(0, started), Knock(tokens=50))
+        await gate.call(work_of(0, started), Knock(tokens=400))
+        await gate.call(work_of(0, started), Knock(tokens=1))
+        assert started == pytest.approx([0, 50 / 99, 50 / 99 + 302 / 99], abs=1e-4)
+
+    run_virtual(main())
+
+
+def test_an_uncontended_pass_never_yields_to_the_loop() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=50, tokens=1000, burst=1)
+        passing = gate.call(work_of(), Knock(tokens=10, deadline=now() + 1))
+        with pytest.raises(StopIteration) as ended:
+            passing.send(None)
+        assert ended.value.value == "done"
+
+    run_virtual(main())
+
+
+def test_after_the_loop_was_held_up_no_more_leaves_than_the_burst() -> None:
+    async def main() -> None:
+        gate, started = a_gate(requests=50, burst=0.2), list[float]()
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(100):
+                group.create_task(gate.call(work_of(0, started)))
+            await asyncio.sleep(0.5)
+            vars(loop)["_now"] += 5.0  # somebody computed for 5 s without awaiting
+        assert max(started.count(moment) for moment in started) == 9
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("gate", "tokens", "reason", "eta"),
+    [
+        (a_gate(requests=1, burst=0), 0, "rate", 10 / 0.99),
+        (a_gate(tokens=10, burst=1), 9, "tokens", 90 / 9.9),
+    ],
+)
+def test_a_wait_that_cannot_end_in_time_is_refused_at_once(gate: Gate, tokens: int, reason: str, eta: float) -> None:
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(gate.call(work_of(), Knock(tokens=tokens)))
+            await asyncio.sleep(0)
+            begun = perf_counter()
+            with pytest.raises(GateTimeout) as caught:
+                await gate.call(work_of(), Knock(tokens=tokens, deadline=now() + eta - 0.1))
+            took = perf_counter() - begun
+            assert now() == 0
+            assert took < 0.01  # 1 ms is the aim; a busy machine is given ten
+            assert caught.value.reason == reason
+            assert caught.value.eta == pytest.approx(eta)
+            assert reason in str(caught.value)
+            assert gate.statistics().waiting == 9
+            await gate.call(work_of(), Knock(tokens=tokens, deadline=now() + eta + 0.1))
+            assert now() == pytest.approx(eta, abs=1e-3)
+
+    run_virtual(main())
+
+
+def test_a_wait_for_a_permit_ends_with_the_deadline() -> None:
+    async def main() -> None:
+        gate = a_gate(concurrency=1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gate.call(work_of(10)))
+            await asyncio.sleep(1)
+            with pytest.raises(GateTimeout) as caught:
+                await gate.call(work_of(), Knock(deadline=4.0))
+            assert now() == pytest.approx(4.0)
+            assert caught.value.reason == "concurrency"
+            assert "within 3.000 s" in str(caught.value)
+        await everything_is_back(gate, after=1)
+
+    run_virtual(main())
+
+
+def test_a_wait_that_ended_in_time_leaves_no_timer_behind() -> None:
+    async def main() -> None:
+        gate = a_gate(concurrency=1)
+        await settled(gate.call(work_of(1), Knock(deadline=1000.0)) for _ in range(3))
+        await everything_is_back(gate, after=1)
+
+    run_virtual(main())
+
+
+def test_a_deadline_that_passed_is_refused_even_if_the_way_is_free() -> None:
+    async def main() -> None:
+        await asyncio.sleep(5)
+        with pytest.raises(GateTimeout, match=r"it passed 2\.000 s ago"):
+            await a_gate().call(work_of(), Knock(deadline=3.0))
+
+    run_virtual(main())
+
+
+def test_statistics_count_who_is_where() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=10, tokens=100, burst=1, concurrency=2)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(gate.call(work_of(1), Knock(tokens=10)))
+            await asyncio.sleep(0.5)
+            statistics = gate.statistics()
+        assert (statistics.key, statistics.in_flight, statistics.waiting, statistics.granted) == ("openai", 2, 3, 2)
+        assert (statistics.requests, statistics.tokens) == (9, 99)
+        assert statistics.cooling_until is None
+        assert gate.statistics().granted == 5
+
+    run_virtual(main())
+
+
+ERRORS: list[Callable[[], Exception]] = [
+    lambda: ProviderUnavailable("503"),
+    lambda: ProviderUnreachable("connect", sent=False),
+    lambda: ProviderThrottled("429", retry_after=0.7),
+    lambda: ProviderThrottled("429"),
+    lambda: ProviderRefused("400"),
+    lambda: ValueError("bug"),
+]
+CALLS = st.lists(
+    st.tuples(
+        st.floats(0, 3),  # when it comes
+        st.integers(0, 60),  # tokens
+        st.floats(0, 1),  # seconds of each attempt
+        st.lists(st.sampled_from(ERRORS), max_size=3),
+        st.none() | st.floats(0, 4),  # cancelled after
+        st.none() | st.floats(0.1, 5),  # deadline after
+    ),
+    max_size=25,
+)
+
+
+@settings(deadline=None)
+@given(CALLS, st.integers(1, 4))
+def test_whatever_happens_limits_hold_every_call_ends_and_everything_comes_back(
+    calls: list[tuple[float, int, float, list[Callable[[], Exception]], float | None, float | None]], concurrency: int
+) -> None:
+    async def main() -> None:
+        gate = a_gate(requests=10, tokens=100, burst=0.5, concurrency=concurrency)
+        started, events, ended, inside = list[tuple[float, int]](), list[Passing](), 0, 0
+
+        async def call(n: int) -> None:
+            nonlocal ended
+            comes, tokens, seconds, errors, _, deadline = calls[n]
+
+            async def work(grant: Grant) -> None:
+                nonlocal inside
+                started.append((now(), tokens))
+                inside += 1
+                assert inside <= gate.statistics().in_flight <= concurrency
+                try:
+                    await asyncio.sleep(seconds)
+                finally:
+                    inside -= 1
+                if grant.attempt <= len(errors):
+                    raise errors[grant.attempt - 1]()
+
+            try:
+                await asyncio.sleep(comes)
+                ends_at = None if deadline is None else now() + deadline
+                await gate.call(work, Knock(tokens=tokens, deadline=ends_at, watch=events.append))
+            except (AgentrtError, ValueError):
+                pass
+            finally:
+                ended += 1
+
+        async with asyncio.TaskGroup() as group:
+            loop = asyncio.get_running_loop()
+            for n, (comes, _, _, _, cancelled, _) in enumerate(calls):
+                task = group.create_task(call(n))
+                if cancelled is not None:
+                    loop.call_later(comes + cancelled, task.cancel)
+            await asyncio.sleep(0)  # a task cancelled before its first step would never count as ended
+
+        assert ended == len(calls)
+        assert len(started) == sum(isinstance(event, CallAttempted) for event in events)
+        ends = [event.eta == 0 for event in events if isinstance(event, GateWaited)]
+        assert ends.count(True) == ends.count(False)
+        unsent = sum(errors.count(ERRORS[1]) for _, _, _, errors, _, _ in calls)
+        for i, (start, _) in enumerate(started):
+            window = [tokens for moment, tokens in started[i:] if moment <= start + 1]
+            assert len(window) <= 10 + 5 + unsent
+            assert sum(window) <= 100 + max(50, *window) + 60 * unsent
+        await everything_is_back(gate, after=120)
+
+    run_virtual(main())

@@ -1,0 +1,253 @@
+"""Whatever becomes of a call, what the gate lent it comes back, and what it used is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from agentrt.errors import (
+    AgentrtError,
+    GateTimeout,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    ProviderUnreachable,
+)
+from agentrt.events import GateWaited, Passing
+from agentrt.gate.gate import Gate
+from agentrt.gate.grant import Grant, Knock
+from agentrt.gate.limits import Limits
+from agentrt.testing.virtual import run_virtual
+
+T = TypeVar("T")
+Work = Callable[[Grant], Awaitable[str]]
+
+
+def a_gate(
+    requests: float | None = None,
+    tokens: float | None = None,
+    *,
+    per: float = 1,
+    burst: float = 1,
+    concurrency: int = 20,
+) -> Gate:
+    limits = Limits(requests=requests, tokens=tokens, per=per, burst=burst, concurrency=concurrency)
+    return Gate("openai", limits, random=Random(1))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def work_of(seconds: float = 0.0, started: list[float] | None = None) -> Work:
+    """Work that takes so long, and notes when it starts."""
+
+    async def work(_grant: Grant) -> str:
+        if started is not None:
+            started.append(now())
+        if seconds:
+            await asyncio.sleep(seconds)
+        return "done"
+
+    return work
+
+
+def failing_first(*errors: BaseException, started: list[float] | None = None) -> Work:
+    """Work whose first attempts fail with these errors, and which then succeeds."""
+    left = list(errors)
+
+    async def work(_grant: Grant) -> str:
+        if started is not None:
+            started.append(now())
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return work
+
+
+async def settled(calls: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """Run calls together; each ends in its result or its error."""
+
+    async def one(call: Awaitable[T]) -> T | BaseException:
+        try:
+            return await call
+        except (AgentrtError, ValueError) as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in tasks]
+
+
+async def everything_is_back(gate: Gate, *, after: float) -> None:
+    """Nobody is in it, no timer is left, and once it has had time to refill it is as new."""
+    await asyncio.sleep(after)
+    timers: list[asyncio.TimerHandle] = vars(asyncio.get_running_loop())["_scheduled"]
+    assert all(timer.cancelled() for timer in timers)
+    now, new = gate.statistics(), Gate(gate.key, gate.limits, random=Random(1)).statistics()
+    assert (now.in_flight, now.waiting, now.cooling_until) == (0, 0, None)
+    assert (now.requests, now.tokens) == (new.requests, new.tokens)
+
+
+def test_20_000_cancels_leave_everything_in_its_place() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=2000, tokens=100_000, burst=0.05, concurrency=7)
+        random, cancelled = Random(7), 0
+
+        async def work(grant: Grant) -> str:
+            await asyncio.sleep(random.choice([0, 0, 0.001, 0.01]))
+            match random.randrange(6):
+                case 0:
+                    raise ProviderUnavailable("ill")
+                case 1:
+                    raise ProviderUnreachable("no route", sent=False)
+                case 2:
+                    grant.report(input_tokens=random.randrange(80), output_tokens=random.randrange(80))
+                case _:
+                    pass
+            return "done"
+
+        async def caller() -> None:
+            with suppress(ProviderError, GateTimeout):
+                await gate.call(work, Knock(tokens=random.randrange(100), deadline=now() + random.choice([0.05, 9])))
+
+        async with asyncio.TaskGroup() as group:
+            while cancelled < 20_000:
+                tasks = [group.create_task(caller()) for _ in range(60)]
+                for _ in range(random.randrange(4)):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(random.choice([0, 0, 0.001, 0.02]))
+                random.shuffle(tasks)
+                cancelled += sum(task.cancel() for task in tasks)
+        await everything_is_back(gate, after=60)
+        assert await settled(gate.call(work_of()) for _ in range(100)) == ["done"] * 100
+
+    run_virtual(main())
+
+
+def test_who_is_granted_and_cancelled_in_the_same_step_gives_everything_back() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=10, tokens=1000, burst=1, concurrency=1)
+        statistics = gate.statistics()
+        async with asyncio.TaskGroup() as group:
+            # The first call's end is told in the very step in which its permit was handed to the second.
+            def cancel_the_second(_event: Passing) -> None:
+                assert gate.statistics().in_flight == 1
+                assert second.cancel()
+
+            group.create_task(gate.call(work_of(1), Knock(watch=cancel_the_second)))
+            await asyncio.sleep(0)
+            second = group.create_task(gate.call(work_of(), Knock(tokens=500)))
+            third = group.create_task(gate.call(work_of()))
+        assert second.cancelled()
+        assert third.result() == "done"
+        assert gate.statistics().granted == statistics.granted + 2
+        assert gate.statistics().tokens == statistics.tokens
+        await everything_is_back(gate, after=2)
+
+    run_virtual(main())
+
+
+def test_a_large_head_that_gives_up_lets_the_small_ones_behind_it_go_as_soon_as_they_can() -> None:
+    async def main() -> None:
+        gate, started = a_gate(tokens=100, burst=1), list[float]()
+        async with asyncio.TaskGroup() as group:
+            await gate.call(work_of(), Knock(tokens=90))
+            large = group.create_task(gate.call(work_of(), Knock(tokens=99)))
+            await asyncio.sleep(0)
+            group.create_task(gate.call(work_of(0, started), Knock(tokens=5)))
+            group.create_task(gate.call(work_of(0, started), Knock(tokens=30)))
+            await asyncio.sleep(0.1)
+            large.cancel()
+        assert started == pytest.approx([0.1, (90 + 5 + 30 - 99) / 99], abs=1e-4)
+
+    run_virtual(main())
+
+
+def test_a_cancelled_attempt_keeps_its_reservation_and_returns_its_permit() -> None:
+    async def main() -> None:
+        gate = a_gate(tokens=1000, per=1000, burst=1000, concurrency=1)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(gate.call(work_of(10), Knock(tokens=100)))
+            await asyncio.sleep(1)
+            task.cancel()
+        assert gate.statistics().in_flight == 0
+        assert gate.statistics().tokens == pytest.approx(899, abs=1)
+
+    run_virtual(main())
+
+
+def test_a_call_cancelled_while_it_rests_before_a_retry_is_just_gone() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=10, burst=1)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(gate.call(failing_first(ProviderUnavailable("ill"))))
+            await asyncio.sleep(0)
+            assert gate.statistics().in_flight == 0
+            task.cancel()
+        assert task.cancelled()
+        await everything_is_back(gate, after=2)
+
+    run_virtual(main())
+
+
+def test_a_watcher_that_fails_takes_nothing_with_it() -> None:
+    async def main() -> None:
+        gate = a_gate(requests=10, tokens=100, burst=1, concurrency=1)
+
+        def watch(event: Passing) -> None:
+            if isinstance(event, GateWaited) and event.waited > 0:
+                raise ValueError("the viewer's bug")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gate.call(work_of(1)))
+            await asyncio.sleep(0)
+            watched = group.create_task(settled([gate.call(work_of(), Knock(tokens=50, watch=watch))]))
+            other = group.create_task(gate.call(work_of()))
+        assert isinstance(watched.result()[0], ValueError)
+        assert other.result() == "done"
+        await everything_is_back(gate, after=5)
+
+    run_virtual(main())
+
+
+def level_after(work: Work, *, tokens: int) -> tuple[float, float]:
+    """Requests and tokens that are left of 99 each after one call, whatever comes of it."""
+
+    async def main() -> tuple[float, float]:
+        gate = a_gate(requests=100, tokens=100, per=1e9, burst=1e9)
+        await settled([gate.call(work, Knock(tokens=tokens))])
+        statistics = gate.statistics()
+        assert statistics.requests is not None
+        assert statistics.tokens is not None
+        return round(statistics.requests), round(statistics.tokens)
+
+    return run_virtual(main())
+
+
+def test_what_was_not_used_comes_back_and_what_was_used_on_top_is_charged() -> None:
+    def using(read: int | None, written: int | None) -> Work:
+        async def work(grant: Grant) -> str:
+            grant.report(input_tokens=read, output_tokens=written)
+            return "done"
+
+        return work
+
+    assert level_after(using(10, 20), tokens=60) == (98, 69)
+    assert level_after(using(50, 40), tokens=60) == (98, 9)
+    assert level_after(using(10, None), tokens=60) == (98, 39)
+    assert level_after(using(None, None), tokens=60) == (98, 39)
+    assert level_after(using(500, 100), tokens=0) == (98, -501)
+
+
+def test_a_failure_after_sending_keeps_the_reservation_and_one_before_gives_everything_back() -> None:
+    assert level_after(failing_first(ProviderRefused("no")), tokens=60) == (98, 39)
+    assert level_after(failing_first(ValueError("bug")), tokens=60) == (98, 39)
+    unsent = [ProviderUnreachable("no route", sent=False) for _ in range(3)]
+    assert level_after(failing_first(*unsent), tokens=60) == (99, 99)

@@ -1,0 +1,270 @@
+"""Which calls are made again, when, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from agentrt.errors import (
+    AgentrtError,
+    ContextTooLong,
+    GateTimeout,
+    ProviderError,
+    ProviderExhausted,
+    ProviderRefused,
+    ProviderThrottled,
+    ProviderUnavailable,
+    ProviderUnreachable,
+    ReplyIncomplete,
+    ToolError,
+)
+from agentrt.events import CallAttempted, GateWaited, Passing, Retrying
+from agentrt.gate.gate import Gate
+from agentrt.gate.grant import Grant, Knock
+from agentrt.gate.limits import Limits
+from agentrt.testing.virtual import run_virtual
+
+T = TypeVar("T")
+Work = Callable[[Grant], Awaitable[str]]
+
+
+def a_gate(
+    requests: float | None = None,
+    tokens: float | None = None,
+    *,
+    per: float = 1,
+    burst: float = 1,
+    concurrency: int = 20,
+) -> Gate:
+    limits = Limits(requests=requests, tokens=tokens, per=per, burst=burst, concurrency=concurrency)
+    return Gate("openai", limits, random=Random(1))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def work_of(seconds: float = 0.0, started: list[float] | None = None) -> Work:
+    """Work that takes so long, and notes when it starts."""
+
+    async def work(_grant: Grant) -> str:
+        if started is not None:
+            started.append(now())
+        if seconds:
+            await asyncio.sleep(seconds)
+        return "done"
+
+    return work
+
+
+def failing_first(*errors: BaseException, started: list[float] | None = None) -> Work:
+    """Work whose first attempts fail with these errors, and which then succeeds."""
+    left = list(errors)
+
+    async def work(_grant: Grant) -> str:
+        if started is not None:
+            started.append(now())
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return work
+
+
+async def settled(calls: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """Run calls together; each ends in its result or its error."""
+
+    async def one(call: Awaitable[T]) -> T | BaseException:
+        try:
+            return await call
+        except (AgentrtError, ValueError) as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in tasks]
+
+
+async def everything_is_back(gate: Gate, *, after: float) -> None:
+    """Nobody is in it, no timer is left, and once it has had time to refill it is as new."""
+    await asyncio.sleep(after)
+    timers: list[asyncio.TimerHandle] = vars(asyncio.get_running_loop())["_scheduled"]
+    assert all(timer.cancelled() for timer in timers)
+    now, new = gate.statistics(), Gate(gate.key, gate.limits, random=Random(1)).statistics()
+    assert (now.in_flight, now.waiting, now.cooling_until) == (0, 0, None)
+    assert (now.requests, now.tokens) == (new.requests, new.tokens)
+
+
+def shown(error: ProviderError) -> ProviderError:
+    error.shown = True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("make", "attempts"),
+    [
+        (lambda: ProviderUnreachable("connect", sent=False), 3),
+        (lambda: ProviderUnavailable("503", status=503), 3),
+        (lambda: ProviderThrottled("429", status=429), 3),
+        (lambda: ProviderThrottled("429", status=429, retry_after=2.0), 3),
+        (lambda: ReplyIncomplete("cut"), 3),
+        (lambda: shown(ReplyIncomplete("cut")), 2),
+        (lambda: ProviderExhausted("insufficient_quota", status=429), 1),
+        (lambda: ContextTooLong("too long", status=400), 1),
+        (lambda: ProviderRefused("no", status=401), 1),
+        (lambda: ProviderThrottled("429", status=429, retry_after=60.0), 1),
+        (lambda: ToolError("not the provider's"), 1),
+        (lambda: ValueError("not ours"), 1),
+    ],
+)
+def test_each_failure_is_attempted_as_often_as_the_table_says(make: Callable[[], Exception], attempts: int) -> None:
+    async def main() -> None:
+        gate, raised, events = a_gate(requests=100), list[Exception](), list[Passing]()
+
+        async def work(grant: Grant) -> None:
+            assert grant.attempt == len(raised) + 1
+            raised.append(make())
+            raise raised[-1]
+
+        with pytest.raises(type(make())) as caught:
+            await gate.call(work, Knock(deadline=now() + 50, watch=events.append))
+        assert caught.value is raised[-1]
+        assert len(raised) == attempts
+        assert [type(event) for event in events if not isinstance(event, GateWaited)] == [
+            *[CallAttempted, Retrying] * (attempts - 1),
+            CallAttempted,
+        ]
+        await everything_is_back(gate, after=100)
+
+    run_virtual(main())
+
+
+def test_a_retry_that_succeeds_is_a_success() -> None:
+    async def main() -> None:
+        gate = a_gate()
+        assert await gate.call(failing_first(ProviderUnavailable("ill"), ReplyIncomplete("cut"))) == "done"
+
+    run_virtual(main())
+
+
+def test_the_permit_is_free_while_a_call_rests_before_its_retry() -> None:
+    async def main() -> None:
+        gate, events, started = a_gate(concurrency=1), list[Passing](), list[float]()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gate.call(failing_first(ProviderUnavailable("ill")), Knock(watch=events.append)))
+            group.create_task(gate.call(work_of(0, started)))
+        assert started == [0.0]
+        (retrying,) = [event for event in events if isinstance(event, Retrying)]
+        assert now() == pytest.approx(retrying.delay)
+        assert retrying.delay > 0
+
+    run_virtual(main())
+
+
+def test_after_a_429_nobody_knocks_until_retry_after_and_the_refused_call_is_first() -> None:
+    async def main() -> None:
+        gate, order = a_gate(requests=2, burst=50, concurrency=1), list[tuple[str, float]]()
+
+        def named(name: str, *errors: ProviderError) -> Work:
+            inner = failing_first(*errors)
+
+            async def work(grant: Grant) -> str:
+                order.append((name, now()))
+                await asyncio.sleep(0.1)
+                return await inner(grant)
+
+            return work
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gate.call(named("refused", ProviderThrottled("429", retry_after=8.0))))
+            for _ in range(3):
+                group.create_task(gate.call(named("other")))
+            await asyncio.sleep(1)
+            until = gate.statistics().cooling_until
+            group.create_task(gate.call(named("late")))
+        assert until is not None
+        assert 8.1 <= until <= 10.1
+        assert [name for name, _ in order] == ["refused", "refused", "other", "other", "other", "late"]
+        # Much was saved up, but after the pause calls leave one by one, at the rate.
+        assert [moment - until for _, moment in order[1:]] == pytest.approx([n / 1.98 for n in range(5)], abs=1e-3)
+
+    run_virtual(main())
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    async def main() -> None:
+        gate, started = a_gate(), list[float]()
+
+        async def call(pause: float) -> None:
+            inner = failing_first(ProviderThrottled("429", retry_after=pause), started=started)
+
+            async def work(grant: Grant) -> str:
+                await asyncio.sleep(0)  # until both are in flight
+                return await inner(grant)
+
+            await gate.call(work)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call(20.0))
+            group.create_task(call(2.0))
+            group.create_task(gate.call(work_of(5)))  # its end makes the gate look at the line
+        assert started[:2] == [0.0, 0.0]
+        assert min(started[2:]) >= 20.0
+
+    run_virtual(main())
+
+
+def test_several_refused_calls_come_back_in_the_order_of_their_refusals() -> None:
+    async def main() -> None:
+        gate, order = a_gate(concurrency=3), list[int]()
+
+        async def call(n: int) -> None:
+            inner = failing_first(*[ProviderThrottled("429", retry_after=5.0)] * (n < 3))
+
+            async def work(grant: Grant) -> str:
+                order.append(n)
+                await asyncio.sleep(0.1 * (n + 1))
+                return await inner(grant)
+
+            await gate.call(work)
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(6):
+                group.create_task(call(n))
+        assert order == [0, 1, 2, 0, 1, 2, 3, 4, 5]
+
+    run_virtual(main())
+
+
+def test_a_pause_beyond_a_deadline_fails_the_refused_call_and_who_waits_with_it_at_once() -> None:
+    async def main() -> None:
+        gate = a_gate(concurrency=1)
+
+        async def refused(_grant: Grant) -> str:
+            await asyncio.sleep(1)  # while the others stand in line
+            raise ProviderThrottled("429", retry_after=30.0)
+
+        knocks = [Knock(deadline=20.0), Knock(deadline=20.0), Knock(deadline=100.0)]
+        ended = list[float]()
+
+        async def call(work: Work, knock: Knock) -> str:
+            try:
+                return await gate.call(work, knock)
+            finally:
+                ended.append(now())
+
+        first, second, third = await settled(
+            call(work, knock) for work, knock in zip([refused, work_of(), work_of()], knocks, strict=True)
+        )
+        assert isinstance(first, ProviderThrottled)
+        assert isinstance(second, GateTimeout)
+        assert (second.reason, third) == ("cooldown", "done")
+        assert 30.0 <= second.eta <= 35.0
+        assert ended[:2] == [1.0, 1.0]
+        assert 31.0 <= ended[2] <= 36.1
+
+    run_virtual(main())
