@@ -1,0 +1,244 @@
+"""One call of a tool: validate, run, time out, cancel, let go.
+
+Users' code may swallow a cancel, and a TaskGroup or an `asyncio.timeout` around it would then wait for
+ever. So it runs in a task that belongs to nobody's group (this is the one file that may make such a
+task), and the caller waits for it on terms of its own. Work is a future whose result is the text for
+the model or the exception that user code raised; for a coroutine the future is its task, for a plain
+function it comes from `Threads`. It ends in one of four ways:
+
+- done within its timeout: a result or an error;
+- timed out, or the caller was cancelled: the work is told to stop and has the grace to do so;
+- still not done after the grace: a straggler, named and kept by `Stragglers` until it ends;
+- cancelled while nobody here cancelled it: an error of the tool, never a cancel of the run.
+
+A cancel of the caller is always raised again, and only after the grace: whoever cancels a run may rely on
+it that what it left running is named. No cancel is ever "uncancelled", so the counts which TaskGroup
+and `asyncio.timeout` keep stay right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from agentrt.errors import ToolError
+from agentrt.events import ToolStatus
+from agentrt.toolbox.context import Context, Line
+from agentrt.toolbox.define import Tool
+from agentrt.toolbox.lower import fit, to_json, well_formed
+from agentrt.toolbox.threads import DaemonThreads, Threads
+
+D = TypeVar("D")
+
+Work = asyncio.Future[str | BaseException]
+
+
+class ToolOutcome(msgspec.Struct, frozen=True):
+    """What came of a call. `content` is for the model, whatever the status; `code` is None for "ok"."""
+
+    status: ToolStatus
+    content: str
+    code: str | None = None
+    seconds: float = 0.0
+
+
+def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
+    """The outcome of a call to a tool that does not exist."""
+    text = f'there is no tool "{name}"; the tools are: {", ".join(known) or "none"}'
+    return ToolOutcome("error", well_formed(text), "tool_unknown")
+
+
+class Stragglers:
+    """Tool calls that were told to stop and have not; each is kept until it ends."""
+
+    def __init__(self) -> None:
+        self._running: dict[Work, tuple[str, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tools' names, the longest overdue first, one for each call."""
+        return tuple(name for name, _ in self._running.values())
+
+    def of(self, run_id: str) -> tuple[str, ...]:
+        """The names of one run's."""
+        return tuple(name for name, run in self._running.values() if run == run_id)
+
+    def add(self, work: Work, name: str, run_id: str) -> None:
+        self._running[work] = name, run_id
+        work.add_done_callback(self._ended)
+
+    def _ended(self, work: Work) -> None:
+        del self._running[work]
+        _came_of(work)
+
+
+class Caller:
+    """Runs tool calls, and owns what they share: the threads and the stragglers.
+
+    Args:
+        threads: Where plain functions run; daemon threads by default.
+        grace: Seconds that a call has to end after it was told to.
+    """
+
+    def __init__(self, *, threads: Threads | None = None, grace: float = 2.0) -> None:
+        self.stragglers = Stragglers()
+        self._threads = threads or DaemonThreads()
+        self._grace = grace
+
+    def close(self) -> None:
+        """Begin no further call in a thread. Waits for nothing."""
+        self._threads.close()
+
+    async def call(self, tool: Tool[D], arguments: str, context: Context[D]) -> ToolOutcome:
+        """Call the tool with the arguments the model wrote, JSON text, and say what came of it.
+
+        Whatever goes wrong with the call is an outcome with a text for the model; nothing is raised
+        but the caller's own cancel, and that after the call has ended or the grace is over.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            values = tool.signature.read(arguments)
+        except Exception as error:  # noqa: BLE001 - parameters' types bring validators of the user's
+            return _outcome(tool, *_failed(error), loop.time() - began)
+        line = Line(context.tell, loop)
+        deadline = min(context.deadline, began + tool.timeout)
+        work = self._begin(tool, values, replace(context, deadline=deadline, tell=line.say, clock=loop.time))
+        try:
+            in_time = await self._see_through(work, tool, context.run_id)
+        finally:
+            line.cut()
+        came_of = _settled(_came_of(work)) if in_time else _overran(tool, work)
+        return _outcome(tool, *came_of, loop.time() - began)
+
+    def _begin(self, tool: Tool[D], values: Mapping[str, Any], context: Context[D]) -> Work:
+        function: Callable[..., Any] = tool.function
+        positional = (context,) if tool.signature.takes_context else ()
+        if tool.run_in == "thread":
+            return self._threads.start(lambda: _text(function(*positional, **values)))
+        return asyncio.create_task(_guarded(function, positional, values), name=f"tool {tool.name}")
+
+    async def _see_through(self, work: Work, tool: Tool[Any], run_id: str) -> bool:
+        """Wait for the work and say whether it was in time; if it was not, it has been stopped or handed over."""
+        try:
+            await asyncio.wait((work,), timeout=tool.timeout)
+        except asyncio.CancelledError:
+            await self._stop(work, tool.name, run_id)
+            raise
+        if work.done():
+            return True
+        await self._stop(work, tool.name, run_id)
+        return False
+
+    async def _stop(self, work: Work, name: str, run_id: str) -> None:
+        """Tell the work to stop, wait the grace, hand it to the stragglers if it did not.
+
+        A cancel that comes meanwhile shortens nothing and is raised in the end.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._grace
+        cancelled: asyncio.CancelledError | None = None
+        work.cancel()
+        while not work.done():
+            try:
+                await asyncio.wait((work,), timeout=max(0.0, until - loop.time()))
+                break
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if loop.time() >= until:
+                    break
+        if work.done():
+            _came_of(work)
+        else:
+            self.stragglers.add(work, name, run_id)
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _guarded(
+    function: Callable[..., Any], positional: tuple[Any, ...], values: Mapping[str, Any]
+) -> str | BaseException:
+    """The user's coroutine, its exceptions as values: none reaches the loop or is logged as never retrieved."""
+    try:
+        return _text(await function(*positional, **values))
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        raise  # the task's own end, the coroutine's, and the person's at the keyboard
+    except BaseException as error:  # noqa: BLE001 - a user's callable; a library's sys.exit() must not end a server
+        return error
+
+
+def _text(result: Any) -> str:
+    if isinstance(result, str):
+        return str.__str__(result)  # of an enum or another subclass the text alone
+    try:
+        return to_json(result)
+    except TypeError as error:
+        raise ToolError(f"the tool's result cannot be shown: {error}", code="result_invalid") from error
+
+
+def _came_of(work: Work) -> str | BaseException:
+    """What came of finished work. Reading it also keeps asyncio from logging it as never retrieved."""
+    if work.cancelled():
+        return asyncio.CancelledError()
+    return work.exception() or work.result()
+
+
+Settled = tuple[ToolStatus, str, str | None]
+
+
+def _settled(came_of: str | BaseException) -> Settled:
+    match came_of:
+        case str():
+            return "ok", came_of, None
+        case asyncio.CancelledError():
+            return "error", "the tool was cancelled by its own code, not by the run", "tool_cancelled_itself"
+        case _:
+            return _failed(came_of)
+
+
+def _overran(tool: Tool[Any], work: Work) -> Settled:
+    if not work.done():
+        how = "was told to stop, and has not stopped: it may still take effect"
+    elif tool.run_in == "thread" and work.cancelled():
+        how = "was not begun, because all threads were busy"
+    else:
+        how = "was stopped"
+    return "timeout", f'"{tool.name}" was not done in {tool.timeout:g} s and {how}', "tool_timeout"
+
+
+def _failed(error: BaseException) -> Settled:
+    """A `ToolError` speaks for itself; of any other exception the model reads class and text."""
+    leaves = tuple(_leaves(error))
+    code = leaves[0].code if len(leaves) == 1 and isinstance(leaves[0], ToolError) else "tool_failed"
+    return "error", "; ".join(map(_told, leaves)), code
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that a TaskGroup wrapped up."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _told(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__
+        return kind
+    if isinstance(error, ToolError) and text:
+        return text
+    return f"{kind}: {text}" if text else kind
+
+
+def _outcome(tool: Tool[Any], status: ToolStatus, text: str, code: str | None, seconds: float) -> ToolOutcome:
+    return ToolOutcome(status, fit(well_formed(text), tool.max_result), code, seconds)

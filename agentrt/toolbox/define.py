@@ -1,0 +1,155 @@
+"""A typed function becomes a tool."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, get_args, overload
+
+from typing_extensions import ParamSpec
+from typing_extensions import TypeVar as TypeVarWithDefault
+
+from agentrt.errors import ToolInvalid
+from agentrt.messages import ToolSpec
+from agentrt.toolbox.context import Context
+from agentrt.toolbox.schema import Signature, read_signature
+
+Effect = Literal["read", "egress", "write"]
+"""What a call does to the world: looks at it, sends something out, changes it."""
+
+RunIn = Literal["loop", "thread"]
+
+D = TypeVar("D")
+P = ParamSpec("P")
+R = TypeVar("R")
+D_contra = TypeVarWithDefault("D_contra", contravariant=True, default=object)
+Parameters = ParamSpec("Parameters", default=...)
+R_co = TypeVarWithDefault("R_co", covariant=True, default=Any)
+
+
+@dataclass(frozen=True, eq=False)
+class Tool(Generic[D_contra, Parameters, R_co]):
+    """A function that a model may call. Made by `@tool`, and still callable as the function it was.
+
+    `Tool[Deps]` is a tool whose context carries `Deps`. A tool that asks for no deps is a
+    `Tool[object]`, for short `Tool`, and goes wherever a `Tool[Deps]` goes. A tool is equal only to
+    itself; `dataclasses.replace` makes one with another policy.
+
+    Attributes:
+        name: What the model calls it: 1 to 64 of letters, digits, `_` and `-`.
+        description: What the model reads to decide whether to call it.
+        timeout: Seconds a call may take, waiting for a thread included.
+        effect: Undeclared (None) is treated with the caution of "write".
+        max_result: Bytes of a result that the model gets to see.
+        run_in: Where it runs: a coroutine on the loop, a plain function in a thread.
+
+    Raises:
+        ToolInvalid: a name, timeout, effect or max_result that makes no sense.
+    """
+
+    name: str
+    description: str
+    function: Callable[Parameters, R_co]
+    signature: Signature = field(repr=False)
+    run_in: RunIn
+    timeout: float = 60.0
+    effect: Effect | None = None
+    max_result: int = 65_536
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name):
+            raise ToolInvalid(f'a tool\'s name is 1 to 64 of A-Z, a-z, 0-9, "_" and "-"; this one is "{self.name}"')
+        if not self.timeout > 0:
+            raise ToolInvalid(f'tool "{self.name}": timeout={self.timeout}; it needs more than 0 seconds')
+        if self.max_result < 1:
+            raise ToolInvalid(f'tool "{self.name}": max_result={self.max_result}; it needs 1 byte or more')
+        if self.effect not in (None, *get_args(Effect)):
+            raise ToolInvalid(f'tool "{self.name}": effect="{self.effect}"; it is "read", "egress" or "write"')
+
+    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> R_co:
+        """Call the function itself: no check, no timeout, no thread."""
+        return self.function(*args, **kwargs)
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it."""
+        return ToolSpec(self.name, self.description, self.signature.parameters)
+
+
+class ToolOptions(TypedDict, total=False):
+    """What `@tool(...)` may be told; whatever is left out is read from the function or is `Tool`'s default."""
+
+    name: str
+    description: str
+    timeout: float
+    effect: Effect | None
+    max_result: int
+
+
+class ToolDecorator(Protocol):
+    """What `@tool(...)` returns; the overloads are those of `tool`."""
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[Concatenate[object, P], R], /
+    ) -> Tool[object, Concatenate[object, P], R]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context[D], P], R], /
+    ) -> Tool[D, Concatenate[Context[D], P], R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Tool[object, P, R]: ...
+
+
+# A first parameter that takes anything would take a context as well, of deps that nobody can name: hence this first.
+@overload
+def tool(  # pyright: ignore[reportOverlappingOverload]
+    function: Callable[Concatenate[object, P], R], /, **options: Unpack[ToolOptions]
+) -> Tool[object, Concatenate[object, P], R]: ...
+
+
+@overload
+def tool(
+    function: Callable[Concatenate[Context[D], P], R], /, **options: Unpack[ToolOptions]
+) -> Tool[D, Concatenate[Context[D], P], R]: ...
+
+
+@overload
+def tool(function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Tool[object, P, R]: ...
+
+
+@overload
+def tool(**options: Unpack[ToolOptions]) -> ToolDecorator: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
+    """Make a tool of a typed function: `@tool`, `@tool(timeout=5)`, or `tool(warehouse.count, name="stock")`.
+
+    An async function runs on the loop, a plain one in a thread. The model is shown the parameters,
+    but for a first one annotated `Context`, and the docstring: its text up to the first section, and
+    the entries of `Args:`.
+
+    Raises:
+        ToolInvalid: a model could not call this function; the text says what to write instead.
+    """
+    if function is not None:
+        return _define(function, options)
+    return lambda function: _define(function, options)
+
+
+def _define(function: Callable[..., Any], options: ToolOptions) -> Tool[Any, ..., Any]:
+    name = options.get("name", getattr(function, "__name__", type(function).__name__))
+    if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
+        raise ToolInvalid(f'tool "{name}" is a generator; return one result, and show progress by Context.emit')
+    signature = read_signature(function, name)
+    run_in: RunIn = "loop" if _is(inspect.iscoroutinefunction, function) else "thread"
+    return replace(Tool(name, signature.description, function, signature, run_in), **options)
+
+
+def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Whether it is a function of that kind, or an object whose `__call__` is."""
+    return kind(function) or kind(type(function).__call__)

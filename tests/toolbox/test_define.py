@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import FrozenInstanceError, replace
+from typing import Any, cast
+
+import pytest
+
+from agentrt.errors import ToolInvalid
+from agentrt.toolbox.context import Context
+from agentrt.toolbox.define import Tool, ToolOptions, tool
+
+
+@tool
+async def stock(context: Context, sku: str) -> int:
+    """Units in the warehouse."""
+    return len(sku)
+
+
+def price(sku: str, currency: str = "EUR") -> str:
+    """Price of an article."""
+    return f"{len(sku)} {currency}"
+
+
+class Warehouse:
+    async def count(self, sku: str) -> int:
+        """Count them."""
+        return len(sku)
+
+    def __call__(self, sku: str) -> str:
+        """Fetch it."""
+        return sku
+
+
+def test_a_tool_is_still_called_as_its_function() -> None:
+    assert asyncio.run(stock(Context(None), sku="abc")) == 3
+    assert tool(price)("abc", currency="USD") == "3 USD"
+
+
+def test_the_model_sees_name_description_and_parameters() -> None:
+    spec = tool(price).spec
+    assert (spec.name, spec.description) == ("price", "Price of an article.")
+    assert json.loads(bytes(spec.parameters)) == {
+        "type": "object",
+        "properties": {"sku": {"type": "string"}, "currency": {"type": "string", "default": "EUR"}},
+        "required": ["sku"],
+        "additionalProperties": False,
+    }
+
+
+def test_without_arguments_a_tool_has_the_documented_policy() -> None:
+    assert (stock.timeout, stock.effect, stock.max_result, stock.run_in) == (60.0, None, 65_536, "loop")
+
+
+def test_options_win_over_what_the_function_says() -> None:
+    made = tool(name="cost", description="What it costs.", timeout=5, effect="read", max_result=100)(price)
+    assert (made.name, made.description, made.timeout) == ("cost", "What it costs.", 5)
+    assert (made.effect, made.max_result, made.run_in) == ("read", 100, "thread")
+
+
+def test_one_decorator_serves_several_functions() -> None:
+    quick = tool(timeout=1)
+    assert [quick(price).name, quick(stock.function).name] == ["price", "stock"]
+
+
+def test_bound_methods_partials_and_callable_objects_become_tools() -> None:
+    assert tool(Warehouse().count).run_in == "loop"
+    assert tool(Warehouse().count).description == "Count them."
+    assert tool(Warehouse(), name="fetch").description == "Fetch it."
+    dollars = tool(functools.partial(price, currency="USD"), name="dollars")
+    assert (dollars("abc"), dollars.description) == ("3 USD", "Price of an article.")
+
+
+def test_a_wrapped_function_is_read_through_its_wrapper() -> None:
+    def logged(function: Callable[[str], Awaitable[int]]) -> Callable[[str], Awaitable[int]]:
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> int:
+            return await function(*args, **kwargs)
+
+        return wrapper
+
+    made = tool(logged(Warehouse().count))
+    assert (made.name, made.run_in) == ("count", "loop")
+    assert "sku" in bytes(made.spec.parameters).decode()
+
+
+def test_a_tool_is_frozen_equal_to_itself_and_replaceable() -> None:
+    with pytest.raises(FrozenInstanceError):
+        stock.timeout = 1.0  # type: ignore[misc]
+    slow = replace(stock, timeout=300)
+    assert (slow.timeout, slow.spec) == (300, stock.spec)
+    assert slow != stock
+    assert {stock: 1}[stock] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"name": "look up"}, 'a tool\'s name is 1 to 64 of .*"look up"'),
+        ({"name": ""}, "a tool's name is 1 to 64"),
+        ({"name": "x" * 65}, "a tool's name is 1 to 64"),
+        ({"timeout": 0}, 'tool "price": timeout=0; it needs more than 0 seconds'),
+        ({"timeout": float("nan")}, "timeout=nan"),
+        ({"max_result": 0}, "max_result=0; it needs 1 byte or more"),
+        ({"effect": "delete"}, 'effect="delete"; it is "read", "egress" or "write"'),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ToolInvalid, match=complaint):
+        tool(price, **cast("ToolOptions", options))
+
+
+def test_generators_are_refused_for_now() -> None:
+    async def later(count: int) -> AsyncIterator[int]:
+        yield count
+
+    def soon(count: int) -> Iterator[int]:
+        yield count
+
+    for function in (later, soon):
+        with pytest.raises(ToolInvalid, match="is a generator; return one result"):
+            tool(cast("Callable[..., Any]", function))
+
+
+def test_tools_in_annotations_may_leave_out_what_does_not_matter() -> None:
+    assert Tool[int].__origin__ is Tool  # type: ignore[attr-defined]
+    assert Tool[int, [str], float].__origin__ is Tool  # type: ignore[attr-defined]

@@ -1,0 +1,150 @@
+"""What a type checker must say of `@tool`. Checked by mypy and pyright, never run.
+
+Each line with `type: ignore` is a mistake that both must find: both complain of an ignore that hides nothing.
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, assert_type
+
+from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.context import Context
+from agentrt.toolbox.define import Tool, tool
+from agentrt.toolbox.registry import Registry
+
+
+@dataclass
+class Shop:
+    shelf: dict[str, int]
+
+
+class Till:
+    pass
+
+
+@tool
+async def now() -> str:
+    return "noon"
+
+
+@tool
+def add(left: int, right: int = 0) -> int:
+    return left + right
+
+
+@tool
+async def stock(context: Context[Shop], sku: str) -> int:
+    return context.deps.shelf[sku]
+
+
+@tool(timeout=5, effect="write", name="sell", description="Sell one.", max_result=100)
+def sell(context: Context[Shop], sku: str, count: int = 1) -> None:
+    context.deps.shelf[sku] -= count
+
+
+@tool(effect="read")
+async def slowly(context: Context, steps: int) -> str:
+    await context.emit({"steps": steps})
+    assert_type(context.deps, object)
+    return "done"
+
+
+@tool()
+async def cash(context: Context[Till]) -> float:
+    return 0.0
+
+
+class Warehouse:
+    async def count(self, sku: str) -> int:
+        return len(sku)
+
+
+count = tool(Warehouse().count, name="count", timeout=1.5)
+
+# ---- what they are ---------------------------------------------------------------------------------
+
+# The checkers have different names for a coroutine, so these are assignments.
+of_nobody: Tool[object, [], Awaitable[str]] = now
+assert_type(add(1, right=2), int)
+assert_type(add(1), int)
+as_function: Callable[[int], int] = add
+of_shop: Tool[Shop, Concatenate[Context[Shop], ...], Awaitable[int]] = stock
+of_till: Tool[Till] = cash
+of_anybody: Tool = slowly
+other_policy: Tool[Shop] = replace(stock, timeout=1.0)
+
+
+async def called() -> None:
+    shop = Context(Shop({"A": 1}), call_id="c1")
+    assert_type(shop, Context[Shop])
+    assert_type(await now(), str)
+    assert_type(await stock(shop, "A"), int)
+    assert_type(await stock(shop, sku="A"), int)
+    assert_type(sell(shop, "A", count=2), None)
+    assert_type(await slowly(shop, 3), str)
+    assert_type(await count("A"), int)
+    assert_type(shop.remaining(), float)
+
+
+async def wrong_calls(shop: Context[Shop]) -> None:
+    add("1")  # type: ignore[arg-type]
+    add(1, 2, 3)  # type: ignore[call-arg]
+    await stock("A")  # type: ignore[call-arg, arg-type]
+    await stock(Context(Till()), "A")  # type: ignore[arg-type]
+    await slowly(shop, steps="3")  # type: ignore[arg-type]
+    add.timeout = 3.0  # type: ignore[misc]
+    shop.deps = Shop({})  # type: ignore[misc]
+
+
+def wrong_options() -> None:
+    tool(timeout="5")  # type: ignore[call-overload]
+    tool(effect="delete")  # type: ignore[call-overload]
+    tool(colour="red")  # type: ignore[call-overload]
+
+
+# ---- who may hold and call them --------------------------------------------------------------------
+
+assert_type(Registry([stock]), Registry[Shop])
+assert_type(Registry([slowly]), Registry[object])
+mixed: Registry[Shop] = Registry([stock, add, sell, slowly])
+shop_tools: Sequence[Tool[Shop]] = [stock, now, sell, slowly, count]
+free_tools: Sequence[Tool] = [now, add, slowly]
+shop_registry: Registry[Shop] = Registry(free_tools)
+wrong_registry: Registry[Shop] = Registry([stock, cash])  # type: ignore[list-item]
+wrong_tools: Sequence[Tool[Shop]] = [stock, cash]  # type: ignore[list-item]
+needs_deps: Sequence[Tool] = [stock]  # type: ignore[list-item]
+not_a_tool: Sequence[Tool[Shop]] = [len]  # type: ignore[list-item]
+
+
+async def through_the_caller(caller: Caller, shop: Context[Shop]) -> None:
+    assert_type(await caller.call(stock, "{}", shop), ToolOutcome)
+    await caller.call(add, "{}", shop)
+    await caller.call(cash, "{}", shop)  # type: ignore[misc]
+
+
+# ---- callables of every kind -----------------------------------------------------------------------
+
+
+def returns_awaitable(sku: str) -> Awaitable[int]:
+    raise NotImplementedError
+
+
+made_later = tool(returns_awaitable)
+
+
+@tool
+async def anything(value: Any) -> Any:
+    return value
+
+
+@tool
+async def whatever(value: object) -> str:
+    return str(value)
+
+
+loose: Sequence[Tool[Shop]] = [anything, whatever]
+loosest: Sequence[Tool] = [anything, whatever]
