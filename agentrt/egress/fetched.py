@@ -1,0 +1,32 @@
+"""What comes back from outside: a document, or the news that there is none."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agentrt.errors import AgentrtError
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """One answer. `url` is where it was found, after redirects.
+
+    `content_type` is in lower case and without parameters; `charset` is the name of a codec that Python has.
+    `body` is decompressed; it is empty unless `status` is 2xx, for no other body is read.
+    """
+
+    url: str
+    status: int
+    content_type: str
+    charset: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are none become U+FFFD."""
+        return self.body.decode(self.charset, "replace")
+
+
+class EgressFailed(AgentrtError):
+    """What was asked for is allowed, but did not come: no such name, no connection, a broken answer."""
+
+    code = "egress_failed"

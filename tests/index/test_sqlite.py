@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentrt.errors import ConfigurationError
+from agentrt.index.index import Chunk, Document, Hit, Index
+from agentrt.index.sqlite import SqliteIndex
+
+
+def document(name: str, *texts: str, title: str = "") -> Document:
+    chunks: list[Chunk] = []
+    at = 0
+    for text in texts:
+        chunks.append(Chunk(text, at, at + len(text)))
+        at += len(text) + 2
+    return Document(name, title or name, f"http://docs.example/{name}", tuple(chunks))
+
+
+def found(documents: list[Document], query: str, k: int = 5) -> list[Hit]:
+    async def main() -> list[Hit]:
+        index: Index = SqliteIndex()
+        for one in documents:
+            await index.put(one)
+        hits = list(await index.search(query, k))
+        await index.aclose()
+        return hits
+
+    return asyncio.run(main())
+
+
+def test_a_hit_says_where_it_comes_from() -> None:
+    (hit,) = found([document("lease", "A lease is held.", "It is renewed every minute.", title="Leases")], "renewal")
+
+    assert (hit.document, hit.title, hit.url) == ("lease", "Leases", "http://docs.example/lease")
+    assert (hit.text, hit.start, hit.end) == ("It is renewed every minute.", 18, 45)
+    assert hit.score > 0
+
+
+def test_the_better_passage_comes_first_and_scores_higher() -> None:
+    texts = [f"Filler about item {number} and nothing else." for number in range(20)]
+    hits = found([document("a", *texts, "One lease.", "A lease is a lease is a lease.")], "leases?", k=2)
+
+    assert [hit.text for hit in hits] == ["A lease is a lease is a lease.", "One lease."]
+    assert hits[0].score > hits[1].score
+
+
+def test_a_word_in_the_title_weighs_more_than_one_in_the_text() -> None:
+    filler = [document(f"filler{number}", "Nothing of note is said in here.") for number in range(20)]
+    hits = found(
+        [document("body", "About a lease, in short."), document("t", "A page of words.", title="Lease"), *filler],
+        "lease",
+    )
+
+    assert [hit.document for hit in hits] == ["t", "body"]
+
+
+def test_a_marked_function_word_finds_the_page_of_that_name() -> None:
+    filler = [document(f"d{number}", "One can work with this, for instance, and with that.") for number in range(30)]
+    page = document("with", "Entering and leaving a block, by means of a manager.", title='The "with" statement')
+
+    for question in ("how does `with` work?", "how does the with statement work?"):
+        assert found([*filler, page], question, k=3)[0].document == "with"
+
+
+def test_no_more_than_k_come_and_k_must_be_positive() -> None:
+    many = document("a", *["lease"] * 10)
+
+    assert len(found([many], "lease", k=3)) == 3
+    with pytest.raises(ConfigurationError, match="k=0; it needs 1 or more"):
+        found([many], "lease", k=0)
+
+
+def test_a_document_put_again_replaces_all_of_the_old_one() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        await index.put(document("a", "old one", "old two"))
+        await index.put(document("b", "old neighbour"))
+        await index.put(document("a", "new one", title="New"))
+
+        assert [hit.text for hit in await index.search("old")] == ["old neighbour"]
+        assert [(hit.text, hit.title) for hit in await index.search("new")] == [("new one", "New")]
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_document_that_cannot_be_stored_leaves_the_old_one() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        await index.put(document("a", "the old text"))
+        with pytest.raises(UnicodeEncodeError):
+            await index.put(document("a", "the new text", "half a pair: \ud800"))
+
+        assert [hit.text for hit in await index.search("text")] == ["the old text"]
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_removed_document_is_found_no_more() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        await index.put(document("a", "lease"))
+
+        assert await index.remove("a")
+        assert not await index.remove("a")
+        assert await index.search("lease") == []
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_file_keeps_what_was_put(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+
+    async def first() -> None:
+        index = SqliteIndex(path)
+        await index.put(document("a", "lease"))
+        await index.aclose()
+        await index.aclose()
+
+    async def second() -> list[str]:
+        index = SqliteIndex(path)
+        hits = await index.search("lease")
+        await index.aclose()
+        return [hit.document for hit in hits]
+
+    asyncio.run(first())
+    assert asyncio.run(second()) == ["a"]
+
+
+def test_a_database_that_is_no_index_of_ours_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE notes (text)")
+    other.close()
+
+    async def main() -> None:
+        index = SqliteIndex(path)
+        with pytest.raises(ConfigurationError, match="no index of version 1"):
+            await index.search("lease")
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_closed_index_says_so() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        await index.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await index.search("lease")
+
+    asyncio.run(main())
+
+
+def test_searches_and_puts_at_once_all_succeed() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        async with asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(index.put(document(f"d{number % 10}", "lease", "leased")))
+                group.create_task(_two_or_none(index))
+        assert len(await index.search("lease", k=100)) == 20
+        await index.aclose()
+
+    async def _two_or_none(index: Index) -> None:
+        hits = await index.search("lease", k=100)
+        assert len(hits) % 2 == 0
+
+    asyncio.run(main())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_no_query_raises(query: str) -> None:
+    found([document("a", "lease")], query)
