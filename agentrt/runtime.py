@@ -102,6 +102,14 @@ class Runtime:
         """Seconds since 1970, on the loop's clock: it never jumps, and follows a virtual loop."""
         return self._epoch + asyncio.get_running_loop().time()
 
+    def check(self, agent: Agent[Any]) -> None:
+        """See at once whether the agent's model can be asked, before anything is set up for it.
+
+        Raises:
+            ProviderUnknown, KeyMissing: it cannot.
+        """
+        self._service(agent.model.partition(":")[0])
+
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise AgentInvalid("this Runtime was entered before; make a new one")

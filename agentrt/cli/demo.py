@@ -1,0 +1,109 @@
+"""`agentrt demo`: ask about Python and the packages installed here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from agentrt.agent import Agent, Budget
+from agentrt.cli.demo_world import demo_tools
+from agentrt.cli.leaving import run_command
+from agentrt.cli.view import RunView
+from agentrt.egress.thread import aside
+from agentrt.errors import RunFailed
+from agentrt.local.rules import rules_provider
+from agentrt.local.wire import serve
+from agentrt.providers import Provider
+from agentrt.runtime import Runtime
+from agentrt.verbs import stream
+
+INSTRUCTIONS = """\
+You answer questions about the Python language and about the Python packages installed on this machine.
+Find out by the tools, call those that do not depend on each other in one turn, and say nothing they did not say.
+Cite what you used as [1], [2] behind each statement and list the sources at the end: number, title, address.
+If the tools do not tell, say that you cannot tell.
+"""
+
+GRACE = 0.5
+"""Seconds that a cancelled tool has: Ctrl-C is to leave within one."""
+
+THREAD = "demo"
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Run the demo; returns its exit code."""
+    stragglers: list[str] = []
+    return run_command(_demo(arguments, stragglers), left_behind=lambda: bool(stragglers))
+
+
+async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
+    console = Console()
+    budget = Budget(turns=arguments.turns)
+    agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, budget=budget)
+    async with _providers(arguments.model) as providers, Runtime(providers=providers, grace=GRACE) as runtime:
+        runtime.check(agent)
+        try:
+            async with demo_tools(console, arguments.corpus, arguments.without) as tools:
+                agent = Agent(
+                    name="demo", model=arguments.model, instructions=INSTRUCTIONS, tools=tools, budget=budget
+                )
+                _introduce(console, arguments.model)
+                question = " ".join(arguments.question).strip()
+                if question:
+                    return await _ask(console, agent, question, arguments.deadline)
+                return await _chat(console, agent, arguments.deadline)
+        finally:
+            stragglers += runtime.stragglers
+
+
+@asynccontextmanager
+async def _providers(model: str) -> AsyncGenerator[tuple[Provider, ...], None]:
+    """The embedded provider on loopback, if the model is its."""
+    if model.partition(":")[0] != "local":
+        yield ()
+        return
+    async with serve(rules_provider()) as server:
+        yield (Provider(name="local", base_url=f"{server.url}/v1"),)
+
+
+def _introduce(console: Console, model: str) -> None:
+    if model.partition(":")[0] == "local":
+        text = (
+            "No language model is in use: local:rules plans by rules and answers by quoting. "
+            "For a model: OPENAI_API_KEY=... ./dev demo --model openai:gpt-5-mini"
+        )
+    else:
+        text = f"Asking {model}."
+    console.print(text, style="dim", highlight=False)
+
+
+async def _ask(console: Console, agent: Agent, question: str, deadline: float) -> int:
+    with RunView(console) as view:
+        async with stream(agent, question, thread=THREAD, deadline=deadline) as running:
+            async for event in running:
+                view.show(event)
+            try:
+                await running.answer()
+            except RunFailed as failed:
+                print(f"agentrt: {failed}", file=sys.stderr)
+                return 1
+    return 0
+
+
+async def _chat(console: Console, agent: Agent, deadline: float) -> int:
+    """Questions from standard input, each seeing those before it, until it ends."""
+    if console.is_terminal:
+        console.print("Ask away; an empty line or Ctrl-D leaves.", style="dim")
+    while True:
+        if console.is_terminal:
+            console.print("\n[bold]>[/bold] ", end="")
+        line = await aside(sys.stdin.readline)
+        if not line.strip():
+            return 0
+        await _ask(console, agent, line.strip(), deadline)
+
+

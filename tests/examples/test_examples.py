@@ -1,0 +1,106 @@
+"""Every example and every block of Python in the pages runs, against a scripted provider on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentrt import Agent, Runtime, run, tool
+from agentrt.local.wire import serve
+from agentrt.messages import ToolMessage
+from agentrt.testing import ScriptedModel, call, reply, run_virtual
+from examples import whole_idea
+
+ROOT = Path(__file__).parents[2]
+
+STOCK = [
+    reply(calls=[call("stock", sku="A-1207"), call("stock", sku="B-33")]),
+    reply("Three A-1207, no B-33.", pieces=3),
+]
+
+
+def run_python(arguments: Sequence[str], model: ScriptedModel, *, typed: str = "") -> str:
+    """Standard output of a Python process that finds the model at OPENAI_BASE_URL."""
+
+    async def main() -> str:
+        async with serve(model.faults) as server:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                env={**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": ""},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await process.communicate(typed.encode())
+            assert process.returncode == 0, err.decode()
+            return out.decode()
+
+    return asyncio.run(main())
+
+
+def test_the_chat_calls_tools_and_remembers() -> None:
+    model = ScriptedModel([*STOCK, reply("A-1207, as I said.")])
+    said = run_python(["examples/chat_agent.py"], model, typed="How many are left?\nWhich one has some?\n")
+    assert "[stock: ok" in said
+    assert "Three A-1207, no B-33." in said
+    assert "A-1207, as I said." in said
+    assert [m["role"] for m in model.requests[2]["messages"]] == [
+        "system", "user", "assistant", "tool", "tool", "assistant", "user",
+    ]  # fmt: skip
+
+
+def test_the_rag_assistant_searches_and_quotes_what_it_indexed() -> None:
+    def answer(request: dict[str, Any]) -> Any:
+        results = [m["content"] for m in request["messages"] if m["role"] == "tool"]
+        if not results:
+            return reply(calls=[call("search", query="return policy"), call("search", query="opening hours")])
+        return reply("Found: " + " ".join(results))
+
+    said = run_python(["examples/rag_assistant.py", "Until when may I return a lamp?"], ScriptedModel(answer))
+    assert "thirty days" in said
+
+
+def test_the_whole_idea_and_the_real_one_say_the_same() -> None:
+    async def small() -> list[str]:
+        state = await whole_idea.run(whole_idea.script, {"shelf": whole_idea.shelf}, "How many?", lambda _fact: None)
+        return [text for role, text in state.messages if role in {"assistant", "tool"}]
+
+    async def real() -> list[str]:
+        def answer(request: dict[str, Any]) -> Any:
+            results = [m["content"] for m in request["messages"] if m["role"] == "tool"]
+            wanted = [call("shelf", sku=sku) for sku in ("A-1207", "B-33", "C-9")]
+            return reply("; ".join(results)) if results else reply(calls=wanted)
+
+        agent = Agent(name="clerk", model="openai:scripted", tools=[tool(whole_idea.shelf, description="A shelf.")])
+        async with Runtime(providers=[ScriptedModel(answer).provider("openai")]):
+            messages = (await run(agent, "How many?")).messages
+        return [m.content for m in messages if isinstance(m, ToolMessage) or type(m).__name__ == "AssistantMessage"]
+
+    assert run_virtual(small()) == run_virtual(real())
+
+
+def blocks() -> list[Any]:
+    """The Python blocks of the pages, by page and number."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = []
+    for page in pages:
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S), 1):
+            found.append(pytest.param(block, id=f"{page.name} {number}"))
+    return found
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_every_block_of_python_in_the_pages_runs(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "block.py"
+    file.write_text(block)
+    said = run_python([str(file)], ScriptedModel(STOCK))
+    if "stream(" in block:
+        assert "Three A-1207, no B-33." in said
