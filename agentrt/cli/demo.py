@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 from rich.console import Console
 
@@ -15,7 +17,7 @@ from agentrt.cli.leaving import run_command
 from agentrt.cli.view import RunView
 from agentrt.egress.thread import aside
 from agentrt.errors import RunFailed
-from agentrt.local.rules import rules_provider
+from agentrt.local.rules import RulesProvider
 from agentrt.local.wire import serve
 from agentrt.providers import Provider
 from agentrt.runtime import Runtime
@@ -36,6 +38,8 @@ THREAD = "demo"
 
 def demo(arguments: argparse.Namespace) -> int:
     """Run the demo; returns its exit code."""
+    # The client's package takes about a second to import: it may come while documents are indexed.
+    threading.Thread(target=import_module, args=("openai",), daemon=True).start()
     stragglers: list[str] = []
     return run_command(_demo(arguments, stragglers), left_behind=lambda: bool(stragglers))
 
@@ -48,9 +52,7 @@ async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
         runtime.check(agent)
         try:
             async with demo_tools(console, arguments.corpus, arguments.without) as tools:
-                agent = Agent(
-                    name="demo", model=arguments.model, instructions=INSTRUCTIONS, tools=tools, budget=budget
-                )
+                agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, tools=tools, budget=budget)
                 _introduce(console, arguments.model)
                 question = " ".join(arguments.question).strip()
                 if question:
@@ -66,15 +68,15 @@ async def _providers(model: str) -> AsyncGenerator[tuple[Provider, ...], None]:
     if model.partition(":")[0] != "local":
         yield ()
         return
-    async with serve(rules_provider()) as server:
+    async with serve(RulesProvider()) as server:
         yield (Provider(name="local", base_url=f"{server.url}/v1"),)
 
 
 def _introduce(console: Console, model: str) -> None:
     if model.partition(":")[0] == "local":
         text = (
-            "No language model is in use: local:rules plans by rules and answers by quoting. "
-            "For a model: OPENAI_API_KEY=... ./dev demo --model openai:gpt-5-mini"
+            "No language model is in use: local:rules plans by rules and answers by quoting.\n"
+            "To use one: OPENAI_API_KEY=... ./dev demo --model openai:gpt-5-mini"
         )
     else:
         text = f"Asking {model}."
@@ -105,5 +107,3 @@ async def _chat(console: Console, agent: Agent, deadline: float) -> int:
         if not line.strip():
             return 0
         await _ask(console, agent, line.strip(), deadline)
-
-

@@ -12,9 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agentrt_tools.database import Template, database_tools
-from agentrt_tools.fetch import fetch_tool
-from agentrt_tools.retrieval import search_tool
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -28,6 +25,9 @@ from agentrt.local.environment import build_environment
 from agentrt.local.wire import serve
 from agentrt.pipeline.pipeline import Pipeline, Report, Snapshot
 from agentrt.toolbox.define import Tool
+from agentrt_tools.database import Template, database_tools
+from agentrt_tools.fetch import fetch_tool
+from agentrt_tools.retrieval import search_tool
 
 _NAME = "lower(replace(replace(:package, '_', '-'), '.', '-'))"
 
@@ -66,6 +66,9 @@ TEMPLATES = (
 )
 """What the demo's model may ask of the database; free SQL is off."""
 
+_TYPES = EgressPolicy().content_types | {"application/octet-stream"}
+"""Many a server knows no type for ".jsonl"."""
+
 DATABASE = "database"
 """What `--without` calls the three tools of the database together."""
 
@@ -85,8 +88,10 @@ async def demo_tools(
         documents = await aside(lambda: language_reference() + readmes())
         server = await stack.enter_async_context(serve(corpus_handler(documents)))
         manifest = corpus or server.url + MANIFEST
+        if not manifest.startswith(("http://", "https://")):
+            raise AgentInvalid(f"--corpus {manifest}: expected the address of a manifest, http://...")
         origins = frozenset(urlsplit(url).netloc for url in (manifest, server.url))
-        egress = await stack.enter_async_context(Egress(EgressPolicy(allow=origins)))
+        egress = await stack.enter_async_context(Egress(EgressPolicy(allow=origins, content_types=_TYPES)))
         index = SqliteIndex()
         stack.push_async_callback(index.aclose)
         await _fill(console, index, egress, manifest)
@@ -101,7 +106,7 @@ def _less(tools: tuple[Tool, ...], without: Sequence[str]) -> tuple[Tool, ...]:
     known = {tool.name for tool in tools} | {DATABASE}
     for name in without:
         if name not in known:
-            raise AgentInvalid(f'--without {name}: there is no such tool; there are {", ".join(sorted(known))}')
+            raise AgentInvalid(f"--without {name}: there is no such tool; there are {', '.join(sorted(known))}")
     left_out = {*without} | (named if DATABASE in without else set())
     return tuple(tool for tool in tools if tool.name not in left_out)
 
@@ -114,6 +119,7 @@ async def _fill(console: Console, index: SqliteIndex, egress: Egress, manifest: 
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=console,
+        transient=True,
         disable=not console.is_terminal,
     )
     bars: dict[str, TaskID] = {}

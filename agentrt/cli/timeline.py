@@ -52,7 +52,7 @@ class Timeline:
                 self.started_at = event.at
                 self._ask(0.0)
             case TextDelta() if self._model is not None:
-                self._model.state = "writing"
+                self._model.state, self._model.note = "writing", "writes"
             case GateWaited() | Retrying() | CallAttempted():
                 self._note(event)
             case ModelReplied():

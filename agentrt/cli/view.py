@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentrt.cli.timeline import Row, Timeline
+from agentrt.cli.wrap import Wrap
 from agentrt.events import AnyEvent, Rewound, RunEnded, RunStarted, TextDelta, ToolReturned
 
 _STYLES = {"running": "cyan", "writing": "cyan", "ok": "green", "error": "red", "timeout": "red", "cancelled": "yellow"}
@@ -35,7 +37,7 @@ class RunView:
         self._live: Live | None = None
         self._clock = console.get_time
         self._offset = 0.0
-        self._text = ""
+        self._wrap: Wrap | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -60,21 +62,26 @@ class RunView:
                 self._say(event.text)
             case Rewound():
                 self._say("\n[the reply broke off; asking again]\n")
-                self._text = ""
             case ToolReturned() if not self._console.is_terminal:
                 self._console.print(f"  {event.name}: {event.status}, {event.seconds * 1e3:.0f} ms", highlight=False)
             case RunEnded():
                 self._settle()
+                if self._wrap is not None:
+                    self._print(self._wrap.rest() + "\n")
                 self._total(event)
             case _:
                 pass
 
     def _say(self, text: str) -> None:
         self._settle()
-        if not self._text:
+        if self._wrap is None:
+            self._wrap = Wrap(self._console.width)
             self._console.print()
-        self._text += text
-        self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        self._print(self._wrap.feed(text))
+
+    def _print(self, text: str) -> None:
+        if text:
+            self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
 
     def _settle(self) -> None:
         """Draw the table once more and leave it where it stands."""
@@ -108,7 +115,7 @@ class RunView:
         timeline, usage = self._timeline, event.usage
         about = "about " if usage.estimated else ""
         self._console.print(
-            f"\n\n{timeline.turns} turns, {timeline.calls} tool calls, {about}{usage.input_tokens:,} tokens in and "
+            f"\n{timeline.turns} turns, {timeline.calls} tool calls, {about}{usage.input_tokens:,} tokens in and "
             f"{usage.output_tokens:,} out, {timeline.seconds:.2f} s",
             style="dim",
             highlight=False,
@@ -125,11 +132,16 @@ def bar(started: float, ended: float, span: float, style: str) -> Text:
     return text
 
 
+def _short(value: str) -> str:
+    """Of an address the path says enough."""
+    return urlsplit(value).path or value if value.startswith(("http://", "https://")) else value
+
+
 def _detail(row: Row) -> str:
     """A call's arguments, short; the end of a long one says more than its beginning."""
     try:
         arguments = msgspec.json.decode(row.detail, type=dict[str, Any])
     except msgspec.DecodeError:
         return row.detail[:40]
-    shown = ", ".join(str(value) for value in arguments.values())
+    shown = ", ".join(_short(str(value)) for value in arguments.values())
     return shown if len(shown) <= 40 else f"…{shown[-39:]}"
