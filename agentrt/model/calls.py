@@ -122,10 +122,8 @@ class CallAssembler:
         if given is None:
             return None if name else self._latest.get((None, None))
         call = self._latest.get((index, None))
-        if call is None or call.given is not None or name:
-            return None
-        call.given = given  # its id came late; ours was made up and stays
-        return call
+        came_late = call is not None and call.given is None and not name  # ours was made up, and stays
+        return call if came_late else None
 
     def _begun(self, given: str | None) -> _Call:
         wanted = given or f"call_{len(self._calls)}"

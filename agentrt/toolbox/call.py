@@ -72,11 +72,7 @@ class Stragglers:
 
     def add(self, work: Work, name: str, run_id: str) -> None:
         self._running[work] = name, run_id
-        work.add_done_callback(self._ended)
-
-    def _ended(self, work: Work) -> None:
-        del self._running[work]
-        _came_of(work)
+        work.add_done_callback(self._running.pop)
 
 
 class Caller:
@@ -154,9 +150,7 @@ class Caller:
                 cancelled = error
                 if loop.time() >= until:
                     break
-        if work.done():
-            _came_of(work)
-        else:
+        if not work.done():
             self.stragglers.add(work, name, run_id)
         if cancelled is not None:
             raise cancelled
@@ -184,7 +178,7 @@ def _text(result: Any) -> str:
 
 
 def _came_of(work: Work) -> str | BaseException:
-    """What came of finished work. Reading it also keeps asyncio from logging it as never retrieved."""
+    """What came of work that is done: its result, which may be an exception, or the one that ended its task."""
     if work.cancelled():
         return asyncio.CancelledError()
     return work.exception() or work.result()
@@ -206,7 +200,9 @@ def _settled(came_of: str | BaseException) -> Settled:
 def _overran(tool: Tool[Any], work: Work) -> Settled:
     if not work.done():
         how = "was told to stop, and has not stopped: it may still take effect"
-    elif tool.run_in == "thread" and work.cancelled():
+    elif not work.cancelled():
+        how = "ended too late: it may have taken effect"
+    elif tool.run_in == "thread":
         how = "was not begun, because all threads were busy"
     else:
         how = "was stopped"

@@ -6,10 +6,9 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, Unpack, get_args, overload
 
-from typing_extensions import ParamSpec
-from typing_extensions import TypeVar as TypeVarWithDefault
+from typing_extensions import ParamSpec, TypeVar
 
 from agentrt.errors import ToolInvalid
 from agentrt.messages import ToolSpec
@@ -24,13 +23,13 @@ RunIn = Literal["loop", "thread"]
 D = TypeVar("D")
 P = ParamSpec("P")
 R = TypeVar("R")
-D_contra = TypeVarWithDefault("D_contra", contravariant=True, default=object)
-Parameters = ParamSpec("Parameters", default=...)
-R_co = TypeVarWithDefault("R_co", covariant=True, default=Any)
+D_contra = TypeVar("D_contra", contravariant=True, default=object)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+Parameters = ParamSpec("Parameters", default=...)  # last: after "..." no default is filled in (CPython gh-138859)
 
 
 @dataclass(frozen=True, eq=False)
-class Tool(Generic[D_contra, Parameters, R_co]):
+class Tool(Generic[D_contra, R_co, Parameters]):
     """A function that a model may call. Made by `@tool`, and still callable as the function it was.
 
     `Tool[Deps]` is a tool whose context carries `Deps`. A tool that asks for no deps is a
@@ -94,32 +93,32 @@ class ToolDecorator(Protocol):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[object, P], R], /
-    ) -> Tool[object, Concatenate[object, P], R]: ...
+    ) -> Tool[object, R, Concatenate[object, P]]: ...
 
     @overload
     def __call__(
         self, function: Callable[Concatenate[Context[D], P], R], /
-    ) -> Tool[D, Concatenate[Context[D], P], R]: ...
+    ) -> Tool[D, R, Concatenate[Context[D], P]]: ...
 
     @overload
-    def __call__(self, function: Callable[P, R], /) -> Tool[object, P, R]: ...
+    def __call__(self, function: Callable[P, R], /) -> Tool[object, R, P]: ...
 
 
 # A first parameter that takes anything would take a context as well, of deps that nobody can name: hence this first.
 @overload
 def tool(  # pyright: ignore[reportOverlappingOverload]
     function: Callable[Concatenate[object, P], R], /, **options: Unpack[ToolOptions]
-) -> Tool[object, Concatenate[object, P], R]: ...
+) -> Tool[object, R, Concatenate[object, P]]: ...
 
 
 @overload
 def tool(
     function: Callable[Concatenate[Context[D], P], R], /, **options: Unpack[ToolOptions]
-) -> Tool[D, Concatenate[Context[D], P], R]: ...
+) -> Tool[D, R, Concatenate[Context[D], P]]: ...
 
 
 @overload
-def tool(function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Tool[object, P, R]: ...
+def tool(function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Tool[object, R, P]: ...
 
 
 @overload
@@ -138,10 +137,14 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOp
     """
     if function is not None:
         return _define(function, options)
-    return lambda function: _define(function, options)
+
+    def decorate(function: Callable[..., Any], /) -> Tool[Any]:
+        return _define(function, options)
+
+    return decorate
 
 
-def _define(function: Callable[..., Any], options: ToolOptions) -> Tool[Any, ..., Any]:
+def _define(function: Callable[..., Any], options: ToolOptions) -> Tool[Any]:
     name = options.get("name", getattr(function, "__name__", type(function).__name__))
     if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
         raise ToolInvalid(f'tool "{name}" is a generator; return one result, and show progress by Context.emit')

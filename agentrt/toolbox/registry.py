@@ -25,7 +25,7 @@ class Registry(Generic[D_contra]):
     def __init__(self, tools: Iterable[Tool[D_contra]]) -> None:
         self._tools: dict[str, Tool[D_contra]] = {}
         for tool in tools:
-            if not isinstance(tool, Tool):
+            if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance] - not all users check types
                 raise ToolInvalid(f"{getattr(tool, '__name__', repr(tool))} is not a tool; write @tool above it")
             if tool.name in self._tools:
                 raise ToolInvalid(f'two tools are called "{tool.name}"; give one another name: @tool(name=...)')

@@ -173,7 +173,7 @@ def listening(process: int) -> list[str]:
     """Local addresses on which the process listens."""
     inodes = set[str]()
     for descriptor in Path(f"/proc/{process}/fd").iterdir():
-        inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(descriptor)))
+        inodes |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
     table = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return [row.split()[1] for row in table if row.split()[3] == "0A" and row.split()[9] in inodes]
 

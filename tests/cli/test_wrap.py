@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ TEXTS = st.text(alphabet="ab \n日", max_size=80)
 def wrapped(text: str, width: int, cuts: list[int] | None = None) -> str:
     wrap = Wrap(width)
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts or []), len(text)]
-    return "".join(wrap.feed(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)) + wrap.rest()
+    return "".join(wrap.feed(text[a:b]) for a, b in itertools.pairwise(edges)) + wrap.rest()
 
 
 def test_lines_end_between_words() -> None:

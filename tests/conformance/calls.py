@@ -50,6 +50,7 @@ CALLS = (
         TWO,
     ),
     Case(1, "no index, one call", part('{"q"', "look", id="a") + part(":1}") + end("tool_calls"), ONE),
+    Case(1, "an index that comes and goes", part('{"q"', "look", id="a") + part(":1}", index=0) + end(), ONE),
     Case(
         2,
         "no index, two calls, fragments mixed, sorted by id",
@@ -81,6 +82,12 @@ CALLS = (
         "all indices 0 and no ids, two calls of one tool",
         part('{"q":1}', "look", index=0) + part('{"q":2}', "look", index=0) + end("tool_calls"),
         made(("call_0", "look", '{"q":1}'), ("call_1", "look", '{"q":2}')),
+    ),
+    Case(
+        3,
+        "all indices 0 and no ids, two tools without arguments",
+        part("", "one", index=0) + part("", "two", index=0) + end("tool_calls"),
+        made(("call_0", "one", "{}"), ("call_1", "two", "{}")),
     ),
     Case(
         4,

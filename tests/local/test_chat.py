@@ -101,6 +101,7 @@ def test_every_call_needs_its_result_and_every_result_its_call() -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": ""}
     assert "c1" in refused(body(messages=[user, called]))["message"]
     assert "c1" in refused(body(messages=[user, called, user]))["message"]
+    assert "c1" in refused(body(messages=[user, called, user, result]))["message"]
     assert refused(body(messages=[user, result]))["param"] == "messages.[1].tool_call_id"
     assert refused(body(messages=[user, called, result, result]))["param"] == "messages.[3].tool_call_id"
 

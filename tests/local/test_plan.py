@@ -84,6 +84,8 @@ def test_the_last_user_message_is_the_question_and_earlier_results_are_not_its_o
         ASKED,
     ]
     assert next_turn(messages, [OPEN], [DOOR]).calls == (("open", '{"what":"sesame"}'),)
+    again: list[Message] = [*messages, *after(Turn(calls=(("open", '{"what":"sesame"}'),)), ["gold"]), ASKED]
+    assert next_turn(again, [OPEN], [DOOR]).calls == (("open", '{"what":"sesame"}'),)
 
 
 @pytest.mark.parametrize("messages", [[], [SystemMessage("open sesame")], [UserMessage(" ")], [UserMessage("shut it")]])

@@ -124,6 +124,25 @@ def test_requests_sent_ahead_are_answered_in_their_order() -> None:
         assert got.index(b"GET /0") < got.index(b"GET /1") < got.index(b"GET /2")
 
 
+def test_a_request_sent_during_an_answer_waits_for_its_end() -> None:
+    go_on = asyncio.Event()
+
+    async def handle(request: Request) -> Response:
+        await go_on.wait()
+        return await echo(request)
+
+    @with_client(handle)
+    async def _(server: Server, client: Client) -> None:
+        client.ask("/first")
+        await until(lambda: len(server.log) == 1)
+        client.writer.write(b"GET /second HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        await asyncio.sleep(0.01)
+        go_on.set()
+        got = await client.reader.read()
+        assert got.index(b"POST /first") < got.index(b"GET /second")
+        assert [exchange.cut for exchange in server.log] == [False, False]
+
+
 def test_each_piece_of_a_body_leaves_before_the_next_is_there() -> None:
     arrived = asyncio.Event()
 
@@ -246,6 +265,31 @@ def test_a_client_that_leaves_after_the_answer_cut_nothing() -> None:
     run(main())
 
 
+def test_a_client_that_leaves_while_a_finished_body_tidies_up_cut_nothing() -> None:
+    class Body:
+        left = 1
+
+        def __aiter__(self) -> Body:
+            return self
+
+        async def __anext__(self) -> bytes:
+            self.left -= 1
+            if self.left < 0:
+                raise StopAsyncIteration
+            return b"all"
+
+        async def aclose(self) -> None:
+            await asyncio.sleep(10)
+
+    @with_client(streaming(Body))
+    async def _(server: Server, client: Client) -> None:
+        client.ask("/")
+        assert await client.answer() == (200, b"all")
+        await client.close()
+        await until(lambda: server.connections == 0)
+        assert not server.log[0].cut
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_above_the_limit_is_refused_though_the_client_goes_on_sending(announced: bool) -> None:
     @with_client(echo, max_body=1_000)
@@ -259,6 +303,28 @@ def test_a_body_above_the_limit_is_refused_though_the_client_goes_on_sending(ann
         assert status == 413
         assert b"may have 1000 bytes" in text
         assert not server.log
+
+
+def test_a_client_that_sends_all_before_it_reads_comes_to_read_the_refusal() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with serve(echo, max_body=1_000) as server:
+            host, port = server.url.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))) as plain:
+                plain.setblocking(False)
+                await loop.sock_sendall(plain, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n")
+                await loop.sock_sendall(plain, bytes(9_000_000))
+                assert (await loop.sock_recv(plain, 1_000)).startswith(b"HTTP/1.1 413")
+
+    run(main())
+
+
+def test_a_body_that_announces_too_much_is_refused_before_it_is_sent() -> None:
+    @with_client(echo, max_body=1_000)
+    async def _(_server: Server, client: Client) -> None:
+        headers = [*BARE, ("content-length", "1001"), ("expect", "100-continue")]
+        client.send(h11.Request(method="POST", target="/", headers=headers))
+        assert (await client.answer())[0] == 413
 
 
 def test_a_body_at_the_limit_is_taken() -> None:
@@ -321,6 +387,9 @@ def test_a_head_request_gets_no_body() -> None:
     async def _(_server: Server, client: Client) -> None:
         client.ask("/", method="HEAD")
         assert await client.answer() == (200, b"")
+        client.http.start_next_cycle()
+        client.ask("/")
+        assert await client.answer() == (200, b"POST / ")
 
 
 def test_an_old_client_is_answered_and_hung_up_on() -> None:

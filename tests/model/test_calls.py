@@ -61,6 +61,13 @@ def test_arguments_beyond_the_cap_are_cut_and_no_longer_json(monkeypatch: pytest
     assert not assembler.all_whole()
 
 
+def test_arguments_that_were_cut_are_not_whole_even_if_they_look_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "MOST_ARGUMENTS", 4)
+    assembler = CallAssembler()
+    assembler.add(part("{}   {}", "look", index=0))
+    assert not assembler.all_whole()
+
+
 def test_unknown_fields_stand_at_their_calls_position() -> None:
     assembler = CallAssembler()
     assembler.add(part("{}", "look", index=0))

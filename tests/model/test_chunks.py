@@ -85,6 +85,11 @@ def test_depth_is_capped_before_anything_is_read() -> None:
             read_chunk(b'{"x":' + deep.encode() + b',"pad":"' + b"." * 2_000 + b'"}')
 
 
+def test_what_is_kept_is_capped_even_in_a_short_chunk() -> None:
+    with pytest.raises(ReplyIncomplete, match="too deep"):
+        read_chunk(b'{"choices":[{"delta":{"odd":' + b"[" * 400 + b"]" * 400 + b"}}]}")
+
+
 def test_brackets_in_strings_are_not_depth() -> None:
     chunk = read({"choices": [{"delta": {"content": '[{"' * 2_000}}]})
     assert first(chunk).content == '[{"' * 2_000

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import httpx2
+import pytest
 
 from agentrt.messages import UserMessage
-from agentrt.model.model import Model, ModelRequest
+from agentrt.model.model import Model, ModelRequest, Piece, TextPiece
 from agentrt.model.openai import OpenAIModel
 from agentrt.testing.virtual import run_virtual
 
@@ -22,10 +23,12 @@ class Answering(httpx2.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self.asked = 0
+        self.address = ""
         self.closed = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.asked += 1
+        self.address = str(request.url)
         return httpx2.Response(200, content=REPLY)
 
     async def aclose(self) -> None:
@@ -62,6 +65,30 @@ def test_replies_that_begin_together_share_one_client() -> None:
         await model.aclose()
         await model.aclose()
         assert (transport.asked, transport.closed) == (20, 1)
+
+    run_virtual(main())
+
+
+def test_no_address_means_openais_own_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
+
+    async def main() -> None:
+        transport = Answering()
+        model = OpenAIModel("x", base_url=None, api_key="k", transport=transport)
+        await model.reply(ASKED, lambda piece: None)
+        assert transport.address == "https://api.openai.com/v1/chat/completions"
+        await model.aclose()
+
+    run_virtual(main())
+
+
+def test_a_reply_that_was_not_streamed_is_told_all_the_same() -> None:
+    async def main() -> None:
+        told: list[Piece] = []
+        model = OpenAIModel("x", base_url="http://x/v1", api_key="k", transport=Answering())
+        await model.reply(ASKED, told.append)
+        assert told == [TextPiece("Hello")]
+        await model.aclose()
 
     run_virtual(main())
 

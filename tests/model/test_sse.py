@@ -70,6 +70,12 @@ def test_the_second_half_of_a_crlf_is_no_line_of_its_own() -> None:
     assert split(b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\n") == [b"a\nb"]
 
 
+def test_a_line_that_looks_like_a_whole_event_may_be_the_end_of_one() -> None:
+    assert split(b"data: a\n", b"data: b\n\n") == [b"a\nb"]
+    assert split(b"data: a", b"data: b\n\n") == [b"adata: b"]
+    assert split(b"data: a\n\n", b"data: b\n\n") == [b"a", b"b"]
+
+
 def test_an_unfinished_comment_is_no_sign_of_life_but_unfinished_data_is() -> None:
     splitter = EventSplitter()
     splitter.feed(b": keep-al")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx2
 import pytest
 
-from agentrt.local.handler import Handler, Request, Response
+from agentrt.local.handler import Cut, Handler, Request, Response, reading
 from agentrt.local.wire import serve
 from agentrt.testing.faults import Fault, Faults, cut, half_line, html, none, silent, stall, status
 from agentrt.testing.transport import InMemoryTransport
@@ -119,6 +120,31 @@ def test_a_cut_comes_after_so_many_bytes_on_a_real_socket(after: int) -> None:
             assert b"".join(read) == BODY[:after]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("fault", [cut(after=5), half_line(), stall(after=5)])
+def test_the_body_behind_a_fault_is_closed_with_it(fault: Fault) -> None:
+    closed: list[str] = []
+
+    async def endless(_request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"data: {}"
+            finally:
+                closed.append("now")
+
+        return Response(200, {}, body())
+
+    async def main() -> None:
+        response = await fault(endless)(Request("GET", "/", {}))
+        with suppress(Cut, TimeoutError):
+            async with asyncio.timeout(1), reading(response.body) as body:
+                async for _ in body:
+                    pass
+        assert closed == ["now"]
+
+    run_virtual(main())
 
 
 def test_a_page_for_people_comes_with_status_200() -> None:

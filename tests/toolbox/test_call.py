@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import enum
-import gc
 import math
 import threading
 from collections.abc import Callable, Coroutine
@@ -183,13 +182,6 @@ def test_an_unknown_tool_is_told_the_known_ones() -> None:
     outcome = unknown_tool("serch", ["search", "fetch"])
     assert outcome == ToolOutcome("error", 'there is no tool "serch"; the tools are: search, fetch', "tool_unknown")
     assert unknown_tool("\ud800", []).content == 'there is no tool "\ufffd"; the tools are: none'
-
-
-def test_ctrl_c_is_not_taken_for_an_error_of_the_tool_in_which_it_lands(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        call(raising(KeyboardInterrupt()))
-    gc.collect()
-    assert caplog.messages == []
 
 
 def test_a_tool_that_cancels_itself_is_an_error_and_not_a_cancel_of_the_run() -> None:

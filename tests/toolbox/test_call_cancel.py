@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -231,8 +232,7 @@ def test_any_number_of_cancels_at_any_steps_shortens_no_clean_up(kind: Callable[
 def test_a_timeout_and_a_cancel_in_one_step_are_a_cancel(kind: Callable[[Life], Tool[object]]) -> None:
     async def cancel_at(count: int) -> None:
         life, caller = Life(), Caller()
-        base = kind(life)
-        task = asyncio.create_task(caller.call(tool(timeout=0.5, name="t")(base.function), "{}", Context(None)))
+        task = asyncio.create_task(caller.call(replace(kind(life), timeout=0.5), "{}", Context(None)))
         await asyncio.sleep(0.5)
         await steps(count)
         won = task.cancel()
@@ -382,10 +382,8 @@ def test_who_cancels_at_every_step_does_not_hold_the_call_beyond_the_grace() -> 
     async def main() -> None:
         caller = Caller(grace=0)
         task = asyncio.create_task(caller.call(stubborn(Life()), "{}", Context(None)))
-        for count in itertools.count():
-            if task.done():
-                break
-            assert count < 100
+        await asyncio.sleep(0.5)
+        for _ in range(100):
             task.cancel()
             await asyncio.sleep(0)
         assert task.cancelled()
@@ -541,6 +539,18 @@ def test_a_function_too_slow_times_out_and_its_late_result_is_dropped() -> None:
     with_threads(main, grace=0.01)
 
 
+@pytest.mark.parametrize("kind", [failing, swallowing])
+def test_a_tool_that_ends_in_its_own_way_within_the_grace_is_told_as_too_late(
+    kind: Callable[[Life], Tool[object]],
+) -> None:
+    async def main() -> None:
+        made = replace(kind(Life()), timeout=0.5)
+        outcome = await Caller().call(made, "{}", Context(None))
+        assert outcome.content == f'"{made.name}" was not done in 0.5 s and ended too late: it may have taken effect'
+
+    quietly(main())
+
+
 def test_a_call_for_which_no_thread_came_free_says_that_it_was_not_begun() -> None:
     held, never = Held(), Held()
 
@@ -558,8 +568,10 @@ def test_a_call_for_which_no_thread_came_free_says_that_it_was_not_begun() -> No
     with_threads(main, threads=DaemonThreads(size=1))
 
 
+# ---- the end of the process ------------------------------------------------------------------------
+
 HANGS = """
-import asyncio, sys, threading
+import asyncio, threading
 from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import tool
@@ -578,10 +590,35 @@ asyncio.run(main())
 print("closed")
 """
 
+CTRL_C = """
+import asyncio
+from agentrt.toolbox.call import Caller
+from agentrt.toolbox.context import Context
+from agentrt.toolbox.define import tool
+
+@tool
+async def interrupted() -> None:
+    raise KeyboardInterrupt
+
+try:
+    asyncio.run(Caller().call(interrupted, "{}", Context(None)))
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def printed_by(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
 
 def test_a_function_that_never_returns_does_not_hold_the_process() -> None:
     # It waits for what never comes, so a process that joined its thread would not end at all.
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", HANGS], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "timeout hang\nclosed\n", "")
+    assert printed_by(HANGS) == "timeout hang\nclosed\n"
+
+
+def test_ctrl_c_is_not_taken_for_an_error_of_the_tool_in_which_it_lands() -> None:
+    assert printed_by(CTRL_C) == "heard\n"

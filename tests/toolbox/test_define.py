@@ -127,4 +127,4 @@ def test_generators_are_refused_for_now() -> None:
 
 def test_tools_in_annotations_may_leave_out_what_does_not_matter() -> None:
     assert Tool[int].__origin__ is Tool  # type: ignore[attr-defined]
-    assert Tool[int, [str], float].__origin__ is Tool  # type: ignore[attr-defined]
+    assert Tool[int, float, [str]].__origin__ is Tool  # type: ignore[attr-defined]

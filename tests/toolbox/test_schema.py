@@ -174,6 +174,30 @@ def test_annotations_that_are_text_may_name_locals_of_every_function_around() ->
     assert isinstance(outer, Outer)
 
 
+def test_the_nearest_of_two_locals_of_one_name_is_meant() -> None:
+    class Thing(BaseModel):
+        x: int
+
+    def define() -> Signature:
+        class Thing(BaseModel):
+            y: int
+
+        def made(thing: Thing) -> None: ...
+
+        return read(made)
+
+    assert "y" in vars(define().read('{"thing": {"y": 1}}')["thing"])
+    assert Thing(x=1)
+
+
+def test_locals_of_a_function_of_the_same_name_in_another_module_are_not_meant() -> None:
+    home: dict[str, Any] = {"read": read, "Thing": str}
+    exec("def main():\n    def made(thing: 'Thing') -> None: ...\n    return read(made)", home)
+    abroad: dict[str, Any] = {"home": home["main"]}
+    exec("def main():\n    Thing = int\n    return home()", abroad)
+    assert schema(abroad["main"]())["properties"] == {"thing": {"type": "string"}}
+
+
 # ---- what cannot be a tool -------------------------------------------------------------------------
 
 

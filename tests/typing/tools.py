@@ -68,11 +68,11 @@ count = tool(Warehouse().count, name="count", timeout=1.5)
 # ---- what they are ---------------------------------------------------------------------------------
 
 # The checkers have different names for a coroutine, so these are assignments.
-of_nobody: Tool[object, [], Awaitable[str]] = now
+of_nobody: Tool[object, Awaitable[str], []] = now
 assert_type(add(1, right=2), int)
 assert_type(add(1), int)
 as_function: Callable[[int], int] = add
-of_shop: Tool[Shop, Concatenate[Context[Shop], ...], Awaitable[int]] = stock
+of_shop: Tool[Shop, Awaitable[int], Concatenate[Context[Shop], ...]] = stock
 of_till: Tool[Till] = cash
 of_anybody: Tool = slowly
 other_policy: Tool[Shop] = replace(stock, timeout=1.0)
