@@ -6,6 +6,7 @@ follows below, printed piece by piece. Without a terminal the same is printed as
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ class RunView:
     def _say(self, text: str) -> None:
         self._settle()
         if self._wrap is None:
-            self._wrap = Wrap(self._console.width)
+            self._wrap = Wrap(self._console.width if self._console.is_terminal else sys.maxsize)
             self._console.print()
         self._print(self._wrap.feed(text))
 
