@@ -53,8 +53,12 @@ def run_command(main: Coroutine[Any, Any, int], *, left_behind: Callable[[], boo
 
 def leave(code: int) -> NoReturn:
     """End the process now: no handlers, no threads or tasks awaited. Shows the cursor again."""
-    if sys.stdout.isatty():
-        sys.stdout.write("\x1b[?25h\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[?25h\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, RuntimeError, ValueError):
+        pass  # The stream is closed, or this signal came in the middle of writing to it.
+    finally:
+        os._exit(code)

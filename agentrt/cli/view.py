@@ -24,7 +24,9 @@ from agentrt.events import AnyEvent, Rewound, RunEnded, RunStarted, TextDelta, T
 
 _STYLES = {"running": "cyan", "writing": "cyan", "ok": "green", "error": "red", "timeout": "red", "cancelled": "yellow"}
 _MARKS = {"writing": "✎", "ok": "✓", "error": "✗", "timeout": "✗", "cancelled": "■"}
-_BAR = 30
+_BAR = 24
+_REST = 20 + _BAR + 10 + 16
+"""Cells of a row that its detail leaves to mark, name, bar, time and note."""
 _REFRESH = 12.0
 """Frames a second of the live table."""
 
@@ -105,7 +107,7 @@ class RunView:
             table.add_row(
                 mark,
                 Text(row.label, "bold" if row.label == "model" else ""),
-                Text(_detail(row), "dim"),
+                Text(_detail(row, max(12, self._console.width - _REST)), "dim"),
                 bar(row.started, ended, span, style if row.label != "model" else "blue"),
                 f"{(ended - row.started) * 1e3:,.0f} ms",
                 Text(row.note, style),
@@ -138,11 +140,11 @@ def _short(value: str) -> str:
     return urlsplit(value).path or value if value.startswith(("http://", "https://")) else value
 
 
-def _detail(row: Row) -> str:
+def _detail(row: Row, width: int) -> str:
     """A call's arguments, short; the end of a long one says more than its beginning."""
     try:
         arguments = msgspec.json.decode(row.detail, type=dict[str, Any])
     except msgspec.DecodeError:
-        return row.detail[:40]
+        return row.detail[:width]
     shown = ", ".join(_short(str(value)) for value in arguments.values())
-    return shown if len(shown) <= 40 else f"…{shown[-39:]}"
+    return shown if len(shown) <= width else f"…{shown[1 - width :]}"
