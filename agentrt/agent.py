@@ -55,7 +55,7 @@ class Agent(Generic[D_contra]):
     name: str
     model: str
     instructions: str = ""
-    tools: Sequence[Tool[D_contra]] = ()
+    tools: Sequence[Tool[D_contra]] = field(default_factory=tuple[Tool, ...])
     budget: Budget = field(default_factory=Budget)
     max_output_tokens: int | None = None
     temperature: float | None = None

@@ -107,7 +107,7 @@ def _less(tools: tuple[Tool, ...], without: Sequence[str]) -> tuple[Tool, ...]:
     for name in without:
         if name not in known:
             raise AgentInvalid(f"--without {name}: there is no such tool; there are {', '.join(sorted(known))}")
-    left_out = {*without} | (named if DATABASE in without else set())
+    left_out = {*without, *(named if DATABASE in without else ())}
     return tuple(tool for tool in tools if tool.name not in left_out)
 
 

@@ -97,7 +97,7 @@ class RunView:
         span = max([now, *(row.ended or now for row in self._timeline.rows)], default=0.0) or 1e-9
         table = Table.grid(padding=(0, 1))
         for justify in ("left", "left", "left", "left", "right", "left"):
-            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
         for row in self._timeline.rows:
             style = _STYLES.get(row.state, "cyan")
             ended = now if row.ended is None else row.ended
