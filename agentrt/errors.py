@@ -20,6 +20,7 @@
     |-- GateTimeout                 the gate: the wait cannot end before the deadline
     |-- EgressRefused               the way out: an address, size, type or time we do not allow
     |-- EgressFailed                the way out: it is allowed, but it did not come
+    |-- Unreadable                  the pipeline: a document came and cannot be used
     |-- JournalFailed               the journal: a fact could not be kept
     `-- RunFailed                   a run ended without an answer; carries the partial one
         |-- BudgetExceeded
@@ -192,9 +193,15 @@ class EgressRefused(AgentrtError):
 
 
 class EgressFailed(AgentrtError):
-    """It is allowed to go there, but what was asked for did not come."""
+    """What was asked for is allowed, but did not come: no such name, no connection, a broken answer."""
 
     code = "egress_failed"
+
+
+class Unreadable(AgentrtError):
+    """A document or a manifest came, and cannot be used; the text says why."""
+
+    code = "unreadable"
 
 
 class JournalFailed(AgentrtError):

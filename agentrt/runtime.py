@@ -27,6 +27,7 @@ from agentrt.journal.memory import MemoryJournal
 from agentrt.messages import Message, UserMessage
 from agentrt.model.model import Model
 from agentrt.model.openai import OpenAIModel
+from agentrt.model.tokens import warm
 from agentrt.providers import NO_KEY, Provider, by_name, find
 from agentrt.runs.order import Order, Ports
 from agentrt.runs.owner import Run
@@ -108,7 +109,7 @@ class Runtime:
         Raises:
             ProviderUnknown, KeyMissing: it cannot.
         """
-        self._service(agent.model.partition(":")[0])
+        self._service(agent)
 
     async def __aenter__(self) -> Self:
         if self._group is not None:
@@ -173,12 +174,11 @@ class Runtime:
         deadline = DEADLINE if deadline is None else deadline
         if deadline <= 0:
             raise AgentInvalid(f"deadline={deadline}: expected more than 0 seconds from now")
-        provider, _, model = agent.model.partition(":")
-        service = self._service(provider)
+        service = self._service(agent)
         order = Order(
             run_id=f"{self._random.getrandbits(128):032x}",
             agent=agent,
-            model=model,
+            model=agent.model.partition(":")[2],
             messages=(*messages, *asked),
             deps=deps,
             thread=thread,
@@ -223,9 +223,13 @@ class Runtime:
             state = RunState(messages=fold(await self._journal.read(row.run_id), state).messages)
         return previous, state
 
-    def _service(self, name: str) -> _Service:
+    def _service(self, agent: Agent[Any]) -> _Service:
+        name, _, model = agent.model.partition(":")
         if name not in self._services:
             provider = find(name, self._providers, self._environ)
+            if self._group is not None and provider.limits.tokens is not None and provider.transport is None:
+                # Until the ranks are read, in a thread, reservations are estimates.
+                self._group.create_task(warm(model), name=f"token ranks of {model}")
             self._services[name] = _Service(
                 OpenAIModel(
                     name,

@@ -15,10 +15,10 @@ from agentrt.agent import Agent, Budget
 from agentrt.cli.demo_world import demo_tools
 from agentrt.cli.leaving import run_command
 from agentrt.cli.view import RunView
-from agentrt.egress.thread import aside
 from agentrt.errors import RunFailed
 from agentrt.local.rules import RulesProvider
 from agentrt.local.wire import serve
+from agentrt.offloop import aside
 from agentrt.providers import Provider
 from agentrt.runtime import Runtime
 from agentrt.verbs import stream

@@ -17,12 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.policy import EgressPolicy
-from agentrt.egress.thread import aside
 from agentrt.errors import AgentInvalid, AgentrtError
 from agentrt.index.sqlite import SqliteIndex
 from agentrt.local.corpus import MANIFEST, corpus_handler, language_reference, readme_path, readmes
 from agentrt.local.environment import build_environment
 from agentrt.local.wire import serve
+from agentrt.offloop import aside
 from agentrt.pipeline.pipeline import Pipeline, Report, Snapshot
 from agentrt.toolbox.define import Tool
 from agentrt_tools.database import Template, database_tools

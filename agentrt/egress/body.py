@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from agentrt.egress.fetched import EgressFailed
 from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import EgressRefused
+from agentrt.errors import EgressFailed, EgressRefused
 
 _PLAIN = {"", "identity"}
 _GZIP = {"gzip", "x-gzip"}

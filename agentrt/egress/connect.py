@@ -16,8 +16,8 @@ import httpcore2
 
 from agentrt.egress.guard import why_not
 from agentrt.egress.policy import EgressPolicy
-from agentrt.egress.thread import aside
 from agentrt.errors import EgressRefused
+from agentrt.offloop import aside
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """A name and a port to the addresses of the name; raises OSError or UnicodeError if it has none."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from agentrt.errors import AgentrtError
-
 
 class Fetched(msgspec.Struct, frozen=True):
     """One answer. `url` is where it was found, after redirects.
@@ -24,9 +22,3 @@ class Fetched(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The body as text; bytes that are none become U+FFFD."""
         return self.body.decode(self.charset, "replace")
-
-
-class EgressFailed(AgentrtError):
-    """What was asked for is allowed, but did not come: no such name, no connection, a broken answer."""
-
-    code = "egress_failed"

@@ -14,11 +14,11 @@ import httpx2
 
 from agentrt.egress.body import Body
 from agentrt.egress.connect import CheckedNetwork, Resolve
-from agentrt.egress.fetched import EgressFailed, Fetched
+from agentrt.egress.fetched import Fetched
 from agentrt.egress.media import media_type
 from agentrt.egress.policy import EgressPolicy
-from agentrt.egress.thread import aside
-from agentrt.errors import EgressRefused
+from agentrt.errors import EgressFailed, EgressRefused
+from agentrt.offloop import aside
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = {301, 302, 303, 307, 308}

@@ -17,7 +17,7 @@ from pathlib import Path
 from agentrt.errors import ConfigurationError
 from agentrt.index.index import Document, Hit
 from agentrt.index.query import match_expression
-from agentrt.index.thread import OneThread
+from agentrt.offloop import OneThread
 
 _VERSION = 1
 _SCHEMA = f"""

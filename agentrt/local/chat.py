@@ -1,7 +1,7 @@
 """The Chat Completions format, from the provider's side: a body read and checked, a turn written.
 
 Pure: bytes in, bytes out. What the format allows and this provider cannot do is refused by name rather
-than ignored, except for what only shapes the sampling.
+than ignored, except for what only shapes the sampling or limits the length.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def read_chat(body: bytes) -> ChatRequest:
         raise BadRequest(f"n={asked.n} is not supported; only 1 is", param="n", code="unsupported_value")
     if asked.response_format is not None and asked.response_format.type != "text":
         raise _unsupported("response_format", asked.response_format.type, "text")
-    if asked.tool_choice not in {None, "auto", "none"} if isinstance(asked.tool_choice, str | None) else True:
+    if asked.tool_choice not in (None, "auto", "none"):  # It may be an object, which no set can hold.
         raise _unsupported("tool_choice", asked.tool_choice, "auto and none")
     tools = () if asked.tool_choice == "none" else tuple(offer.function for offer in asked.tools or ())
     return ChatRequest(

@@ -21,13 +21,15 @@ LONGEST_LIST = 320
 
 
 class Sentence(msgspec.Struct, frozen=True):
-    """One sentence as it may be quoted. `listed` says that it stands in a list.
+    """One sentence as it may be quoted.
 
-    A sentence that ends in a colon takes along the items after it, as many as fit, and " …" for the rest.
+    `listed`: it stands in a list. `leads`: it announced one with a colon and takes its items along, as many as
+    fit, and " …" for the rest.
     """
 
     text: str
     listed: bool = False
+    leads: bool = False
 
 
 class _Paragraph(msgspec.Struct, frozen=True):
@@ -130,7 +132,7 @@ def _led(lead: str, items: list[str]) -> Iterator[Sentence]:
     text = lead
     for item in fitting:
         text += (" " if text[-1] in ".:!?" else "; ") + item
-    yield Sentence(text if len(fitting) == len(items) else text + " …")
+    yield Sentence(text if len(fitting) == len(items) else text + " …", leads=True)
 
 
 def _without_html(text: str) -> str:

@@ -67,7 +67,7 @@ def _introduces(sentence: Sentence, name: str) -> float:
         score -= 3
     if sentence.listed:
         score -= 2
-    if text.endswith("…"):
+    if sentence.leads:
         score -= 1
     return score
 
@@ -111,16 +111,16 @@ LONGEST_DOCUMENT = 60_000
 ENOUGH = 0.4
 """Share of the question's weight that a sentence must carry."""
 
-_DEFINES = re.compile(r"\b(?:is|are|allows?|lets?|means?|provides?|returns?|evaluates|can be)\b")
+_DEFINES = re.compile(r"\b(?:is|are|allows?|lets?|means?|provides?|returns|evaluates|can be)\b")
 _LEANS = re.compile(
     r"(?:[a-z]\w* (?!\w+s\b)|(?:Also|Alternatively|And|But|For example|Hence|However|It|Note|Or|Otherwise|So|Such|That"
     r"|The (?:above|following|former|latter|same)|Then|These|They|This|Those|Thus|You|You've|In this)\b)"
 )
 _EVERYDAY = """
 a about an and any are as at be between by can could describe did do does each every explain for from get give had has
-have how i if in installed into is it its may me mean meaning means my of on one or package packages please python
-should show so tell than that the their them there these they this those to use used uses using was way we were what
-when where which while who why will with work working works would you your
+have how i if in installed into is it its make makes may me mean meaning means my of on one or package packages please
+python should show so tell than that the their them there these they this those to use used uses using was way we were
+what when where which while who why will with work working works would you your
 """
 _STOPWORDS = frozenset(_EVERYDAY.split())
 _CODE = re.compile(r"[`\"“‘']([^\s`\"“”'’]{1,40}(?: [^\s`\"“”'’]{1,20})?)[`\"”’']")
@@ -136,6 +136,7 @@ def answering(question: str, documents: Sequence[tuple[str, str]]) -> list[Quote
     wanted = _terms(question[:LONGEST_QUESTION])
     if not wanted:
         return []
+    asks_how = question[:4].lower() == "how "
     mentioning = re.compile("|".join(re.escape(term.strip("`")) for term in sorted(wanted)), re.IGNORECASE)
     found: list[tuple[int, int, Sentence, frozenset[str]]] = []
     for document, (_, text) in enumerate(documents):
@@ -148,6 +149,8 @@ def answering(question: str, documents: Sequence[tuple[str, str]]) -> list[Quote
         share = sum(weight[term] for term in words) / sum(weight.values())
         if share >= ENOUGH:
             worth = share * titled[document] * 0.9**document * (1 + 0.5 / (1 + 0.3 * place)) * _manner(sentence, wanted)
+            if sentence.leads and asks_how:
+                worth *= 1.5
             ranked.append((worth, document, place, sentence.text))
     return _choice(sorted(ranked, key=lambda rank: -rank[0]))
 
@@ -156,22 +159,25 @@ def _manner(sentence: Sentence, wanted: frozenset[str]) -> float:
     """How well it would stand alone: best if it begins with what was asked for, badly if it leans on its neighbours."""
     text = sentence.text
     worth = 1.0
-    if wanted <= _terms(text[:60]) and _DEFINES.search(text[:90]):
+    if wanted <= _terms(text[:45]) and _DEFINES.search(text[:75]):
         worth = 1.5
     elif _LEANS.match(text):
         worth = 0.4
-    if len(text) > 280 and not text.endswith("…"):
+    if sentence.listed or (len(text) > 280 and not sentence.leads):
         worth *= 0.8
-    return worth * 0.8 if sentence.listed else worth
+    return worth
 
 
 def _choice(ranked: Sequence[tuple[float, int, int, str]]) -> list[Quote]:
+    """The best few, the document with the best of all first, within a document in its own order."""
     chosen: list[tuple[int, int, str]] = []
     for worth, document, place, text in ranked:
         crowded = sum(d == document for d, _, _ in chosen) >= OF_ONE or any(text in t for _, _, t in chosen)
         if worth >= 0.5 * ranked[0][0] and not crowded and len(chosen) < MOST:
             chosen.append((document, place, text))
-    return [Quote(document, text) for document, _, text in sorted(chosen)]
+    order = list(dict.fromkeys(document for document, _, _ in chosen))
+    chosen.sort(key=lambda quote: (order.index(quote[0]), quote[1]))
+    return [Quote(document, text) for document, _, text in chosen]
 
 
 def _terms(text: str) -> frozenset[str]:

@@ -29,11 +29,16 @@ LARGEST_REPLY = 64_000_000
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
     "max_tokens": "length",
+    "model_length": "length",
     "content_filter": "content_filter",
     "safety": "content_filter",
+    "sensitive": "content_filter",
     "refusal": "refusal",
 }
-"""Every other finish reason means the end of the turn, and whether calls are in it is for us to see."""
+"""Finish reasons of several providers. All others mean the end of the turn; whether there are calls is seen."""
+
+_BROKEN_OFF = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
+"""Finish reasons by which a provider says that it did not finish."""
 
 _NEVER_GIVEN_BACK = frozenset({"annotations", "audio", "function_call"})
 """Fields of a reply that its own provider refuses in a history."""
@@ -108,8 +113,7 @@ class Assembler:
         if self._streamed is False:
             self._absorb(read_chunk(b"".join(self._body)), pieces)
         else:
-            for event in self._events.close():
-                self._take(event, pieces)
+            self._take_the_rest(pieces)
         finish = self._reason()
         calls = self._calls.calls() if finish in ("tool_calls", "length") else []
         return Assembled(
@@ -134,6 +138,14 @@ class Assembler:
             self.done = True
         else:
             self._absorb(read_chunk(event), pieces)
+
+    def _take_the_rest(self, pieces: list[Piece]) -> None:
+        for event in self._events.close():
+            try:
+                self._take(event, pieces)
+            except ReplyIncomplete:
+                if not self.finished:
+                    raise  # of a finished reply, nothing is missing
 
     def _absorb(self, chunk: Chunk, pieces: list[Piece]) -> None:
         if chunk.error:
@@ -195,8 +207,8 @@ class Assembler:
         if not self.finished or not self._answered:
             raise ReplyIncomplete(self._what_is_missing())
         said = (self._finish or "").lower()
-        if said == "error":
-            raise ReplyIncomplete('the provider broke its reply off with the finish reason "error"')
+        if said in _BROKEN_OFF:
+            raise ReplyIncomplete(f'the provider broke its reply off with the finish reason "{said}"')
         if self._refused:
             return "refusal"
         calls = self._calls.calls()

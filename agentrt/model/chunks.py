@@ -107,9 +107,10 @@ _STRICT = msgspec.json.Decoder(Chunk)
 
 
 def read_chunk(data: bytes) -> Chunk:
-    """
+    """The chunk in these bytes.
+
     Raises:
-        ReplyIncomplete: it is no JSON object, or one nested too deep.
+        ReplyIncomplete: no JSON object, or one nested too deep.
     """
     if len(data) > _SHORT:
         _check_depth(data)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agentrt.egress.thread import aside
 from agentrt.model.model import ModelReply, ModelRequest, Tell
+from agentrt.offloop import aside
 
 if TYPE_CHECKING:
     import httpx2

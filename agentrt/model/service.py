@@ -118,7 +118,7 @@ class Service:
                 now=self._settings.wall(),
                 secret=self._settings.api_key,
             )
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        cause = error.__cause__ or error  # the package wraps what the connection says
         why = excerpt(f"{type(cause).__name__}: {cause}".removesuffix(": "))
         if attempt.status is not None:
             return ReplyIncomplete(f"{self._settings.name}: the connection broke in mid-reply ({why})")

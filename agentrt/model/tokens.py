@@ -26,9 +26,9 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from agentrt.egress.thread import aside
 from agentrt.messages import AssistantMessage, Message, ToolMessage
 from agentrt.model.model import ModelRequest
+from agentrt.offloop import aside
 
 _PER_REPLY = 3
 _PER_MESSAGE = 4

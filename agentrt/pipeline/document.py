@@ -7,14 +7,6 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from agentrt.errors import AgentrtError
-
-
-class Unreadable(AgentrtError):
-    """A document or a manifest came, and cannot be used; the text says why."""
-
-    code = "unreadable"
-
 
 class Reference(msgspec.Struct, frozen=True):
     """A document as a manifest names it. Its URL is its identity: the same one again is a new version of it."""

@@ -17,10 +17,10 @@ import msgspec
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.fetched import Fetched
-from agentrt.errors import ConfigurationError
+from agentrt.errors import ConfigurationError, Unreadable
 from agentrt.index.index import Document, Index
 from agentrt.pipeline.chunk import split
-from agentrt.pipeline.document import Downloaded, Failed, Reference, Unreadable, read_manifest
+from agentrt.pipeline.document import Downloaded, Failed, Reference, read_manifest
 from agentrt.pipeline.stage import Stage, StageCounts
 
 _UNREAD = frozenset({"text/html", "text/xml"})

@@ -10,6 +10,7 @@ from agentrt.events import (
     TextDelta,
     ToolReturned,
     ToolStarted,
+    ToolStatus,
 )
 from agentrt.messages import AssistantMessage, Usage, UserMessage
 
@@ -29,7 +30,7 @@ def started(id: str, at: float) -> ToolStarted:
 
 
 def returned(id: str, at: float, code: str | None = None) -> ToolReturned:
-    status = "ok" if code is None else "error"
+    status: ToolStatus = "ok" if code is None else "error"
     return ToolReturned(call_id=id, name="look", status=status, content="", code=code, at=at)
 
 

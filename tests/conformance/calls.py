@@ -85,6 +85,12 @@ CALLS = (
     ),
     Case(
         3,
+        "all indices 0, a new id whose name comes after it",
+        LOOKS + part("", index=0, id="b") + part('{"q":2}', "find", index=0) + end("tool_calls"),
+        TWO,
+    ),
+    Case(
+        3,
         "all indices 0 and no ids, two tools without arguments",
         part("", "one", index=0) + part("", "two", index=0) + end("tool_calls"),
         made(("call_0", "one", "{}"), ("call_1", "two", "{}")),

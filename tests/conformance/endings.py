@@ -49,6 +49,12 @@ ENDINGS = (
     ),
     Case(15, "an error object, whole", b'{"object":"error","message":"no","code":40}', Fails(naming="(40): no")),
     Case(15, 'finish reason "error"', HELLO + end("error"), Fails(naming='"error"')),
+    Case(
+        15,
+        "finish reason of a lack of machines",
+        HELLO + end("insufficient_system_resource"),
+        Fails(naming="system_resource"),
+    ),
     Case(15, "error null is no error", event(error=None, choices=[]) + HELLO + end(), Becomes("Hello")),
     Case(
         15,
@@ -72,6 +78,9 @@ ENDINGS = (
     Case(16, "half a JSON line", HELLO + b'data: {"choices":[{"index":0,"del\n\n', Fails(naming="expected a chunk")),
     Case(16, "cut inside a line", HELLO + b'data: {"choices":[{"index":0,"del', Fails()),
     Case(16, "cut before the line's end", HELLO + b'data: {"choices":[]}', Fails(naming="broke off")),
+    Case(
+        16, "cut after the end, inside the usage", HELLO + delta("stop") + b'data: {"choices":[],"us', Becomes("Hello")
+    ),
     Case(16, "half a body", body(content="Hello")[:-10], Fails(naming="expected a chunk")),
     Case(16, "a chunk that is no object", HELLO + b"data: 17\n\n", Fails(naming="17")),
     Case(
@@ -161,6 +170,7 @@ ENDINGS = (
     Case(20, "content null, nothing else", delta(content=None) + end(), Becomes()),
     Case(20, "content in parts", delta(content=[{"text": "Hel"}, {"text": "lo"}]) + end(), Becomes("Hello")),
     Case(21, "content filter", HELLO + end("content_filter"), Becomes("Hello", finish="content_filter")),
+    Case(21, "content filter by another name", HELLO + end("sensitive"), Becomes("Hello", finish="content_filter")),
     Case(21, "content filter inside a call", BEGUN + end("content_filter"), Becomes(finish="content_filter")),
     Case(21, "refusal", delta(refusal="I can") + delta(refusal="not.") + end(), Becomes("I cannot.", finish="refusal")),
     Case(21, "refusal, whole", body(content=None, refusal="No."), Becomes("No.", finish="refusal")),

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.egress.body import Body
-from agentrt.egress.fetched import EgressFailed
 from agentrt.egress.policy import MIB, EgressPolicy
-from agentrt.errors import EgressRefused
+from agentrt.errors import EgressFailed, EgressRefused
 
 POLICY = EgressPolicy()
 

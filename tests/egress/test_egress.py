@@ -15,9 +15,9 @@ import httpcore2
 import pytest
 
 from agentrt.egress.egress import Egress
-from agentrt.egress.fetched import EgressFailed, Fetched
+from agentrt.egress.fetched import Fetched
 from agentrt.egress.policy import MIB, EgressPolicy
-from agentrt.errors import EgressRefused
+from agentrt.errors import EgressFailed, EgressRefused
 
 Answer = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 PUBLIC = "93.184.216.34"

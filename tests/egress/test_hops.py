@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrt.egress.fetched import EgressFailed, Fetched
+from agentrt.egress.fetched import Fetched
 from agentrt.egress.hops import Hops
 from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import EgressRefused
+from agentrt.errors import EgressFailed, EgressRefused
 
 PUBLIC = "93.184.216.34"
 POLICY = EgressPolicy(ports=frozenset({80, 443, 8123}))

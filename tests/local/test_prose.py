@@ -139,7 +139,7 @@ def test_a_sentence_that_announces_a_list_takes_its_items_along() -> None:
     )
     assert list(sentences(document)) == [
         Sentence("It is begun at last.", listed=True),
-        Sentence("A run has three steps: It is begun at last. it goes on for a while"),
+        Sentence("A run has three steps: It is begun at last. it goes on for a while", leads=True),
         Sentence("Then it is over again."),
     ]
 

@@ -99,6 +99,14 @@ def test_a_question_about_something_else_is_not_answered() -> None:
     assert answering("anything?", []) == []
 
 
+def test_the_document_with_the_best_sentence_comes_first_and_keeps_its_own_order() -> None:
+    weak = "Some gates are closed.\n\nOther words altogether are here."
+    strong = "Gates and permits belong together.\n\nOther words are here.\n\nA gate grants a permit to us."
+    quotes = answering("which gate grants a permit?", [("Weak", weak), ("Strong", strong), ("Gate permits", strong)])
+    assert [quote.document for quote in quotes[:2]] == [2, 2]
+    assert quotes[0].text == "Gates and permits belong together."
+
+
 def test_few_sentences_are_quoted_and_none_twice() -> None:
     many = "\n\n".join(f"The gate number {word} holds a permit." for word in ("one", "two", "three", "four", "five"))
     quotes = answering("which gate holds a permit?", [("A", many), ("B", many), ("C", many)])

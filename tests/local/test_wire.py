@@ -458,8 +458,10 @@ def test_an_error_inside_the_block_comes_out_as_it_is() -> None:
 def test_a_cancel_inside_the_block_leaves_nothing_behind() -> None:
     async def main() -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.01), serve(echo) as server:
+            async with asyncio.timeout(None) as limit, serve(echo) as server:
                 client = await Client.connect(server)
+                await until(lambda: server.connections == 1)
+                limit.reschedule(asyncio.get_running_loop().time())
                 try:
                     await asyncio.sleep(10)
                 finally:

@@ -119,6 +119,11 @@ def test_silence_in_mid_reply_ends_it_and_comments_are_silence() -> None:
         assert script.closed == 1
 
 
+def test_silence_is_counted_from_the_last_sign_of_life() -> None:
+    ended = Ended(Script(20.0, text("Hel"), 0.5, text("lo"), 3_600.0))
+    assert 50.5 <= ended.after <= 51.5
+
+
 def test_a_slow_reply_that_keeps_coming_is_waited_for() -> None:
     slow: list[Step] = [29.9, text("x")]
     ended = Ended(Script(*slow * 50, HELLO))

@@ -11,9 +11,9 @@ import pytest
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import AgentrtError, ConfigurationError, EgressRefused
+from agentrt.errors import AgentrtError, ConfigurationError, EgressRefused, Unreadable
 from agentrt.index.sqlite import SqliteIndex
-from agentrt.pipeline.document import Failed, Unreadable
+from agentrt.pipeline.document import Failed
 from agentrt.pipeline.pipeline import Pipeline, PipelineSettings, Report, Snapshot
 
 

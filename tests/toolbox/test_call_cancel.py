@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import subprocess
-import sys
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,7 +15,6 @@ from agentrt.testing.virtual import run_virtual
 from agentrt.toolbox.call import Caller, ToolOutcome
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
-from agentrt.toolbox.threads import DaemonThreads
 
 T = TypeVar("T")
 
@@ -33,8 +29,8 @@ class Told:
         self.errors.append(context)
 
 
-def quietly(main: Coroutine[Any, Any, T], run: Callable[[Coroutine[Any, Any, T]], T] = run_virtual) -> T:
-    """Run to the end; no task but `main`'s may be left, and asyncio must have nothing to complain of."""
+def quietly(main: Coroutine[Any, Any, T]) -> T:
+    """Run on the virtual clock; no other task may be left, and asyncio must have nothing to complain of."""
     told = Told()
 
     async def watched() -> T:
@@ -43,7 +39,7 @@ def quietly(main: Coroutine[Any, Any, T], run: Callable[[Coroutine[Any, Any, T]]
         alone()
         return result
 
-    result = run(watched())
+    result = run_virtual(watched())
     gc.collect()
     assert told.errors == []
     return result
@@ -305,240 +301,6 @@ def test_a_tool_that_fails_stops_none_of_its_siblings() -> None:
     quietly(main())
 
 
-# ---- stragglers ------------------------------------------------------------------------------------
-
-
-def stubborn(life: Life, seconds: float = 10) -> Tool[object]:
-    """Swallows every cancel until its time has come."""
-
-    @tool(timeout=1)
-    async def stubborn() -> str:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        with life:
-            while (left := until - loop.time()) > 0:
-                try:
-                    await asyncio.sleep(left)
-                except asyncio.CancelledError:
-                    continue
-        return "at last"
-
-    return stubborn
-
-
-def test_what_does_not_stop_within_the_grace_is_named_until_it_ends() -> None:
-    async def main() -> None:
-        life, caller = Life(), Caller(grace=2.0)
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(caller.call(stubborn(life), "{}", Context(None, run_id="r1")))
-        await asyncio.sleep(0.5)
-        task.cancel()
-        assert await ended(task) == "cancelled"
-        assert loop.time() == pytest.approx(2.5)
-        assert (len(caller.stragglers), caller.stragglers.names) == (1, ("stubborn",))
-        assert (caller.stragglers.of("r1"), caller.stragglers.of("r2")) == (("stubborn",), ())
-        await asyncio.sleep(10)
-        assert (life.left, len(caller.stragglers), caller.stragglers.names) == (1, 0, ())
-
-    quietly(main())
-
-
-def test_a_timeout_lets_a_straggler_go_after_the_grace_and_says_so() -> None:
-    async def main() -> None:
-        caller = Caller(grace=2.0)
-        outcome = await caller.call(stubborn(Life()), "{}", Context(None))
-        assert (outcome.status, outcome.code, outcome.seconds) == ("timeout", "tool_timeout", 3.0)
-        assert outcome.content == (
-            '"stubborn" was not done in 1 s and was told to stop, and has not stopped: it may still take effect'
-        )
-        assert caller.stragglers.names == ("stubborn",)
-        await asyncio.sleep(10)
-        assert len(caller.stragglers) == 0
-
-    quietly(main())
-
-
-@pytest.mark.parametrize("first", [0.5, 1.5])
-def test_a_second_cancel_in_the_grace_shortens_nothing_and_is_raised_after_it(first: float) -> None:
-    # The grace begins with the first cancel at 0.5 s, or with the timeout at 1 s.
-    async def main() -> None:
-        caller = Caller(grace=2.0)
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(caller.call(stubborn(Life()), "{}", Context(None)))
-        await asyncio.sleep(first)
-        for _ in range(5):
-            task.cancel()
-            await asyncio.sleep(0.25)
-        assert not task.done()
-        assert await ended(task) == "cancelled"
-        assert loop.time() == pytest.approx(min(first, 1.0) + 2.0)
-        assert caller.stragglers.names == ("stubborn",)
-        await asyncio.sleep(10)
-
-    quietly(main())
-
-
-def test_who_cancels_at_every_step_does_not_hold_the_call_beyond_the_grace() -> None:
-    async def main() -> None:
-        caller = Caller(grace=0)
-        task = asyncio.create_task(caller.call(stubborn(Life()), "{}", Context(None)))
-        await asyncio.sleep(0.5)
-        for _ in range(100):
-            task.cancel()
-            await asyncio.sleep(0)
-        assert task.cancelled()
-        await asyncio.sleep(20)
-
-    quietly(main())
-
-
-def test_even_without_a_grace_a_tool_that_stops_at_once_is_no_straggler() -> None:
-    async def main() -> None:
-        caller = Caller(grace=0)
-        task = asyncio.create_task(caller.call(simple(Life()), "{}", Context(None)))
-        await asyncio.sleep(0.5)
-        task.cancel()
-        assert await ended(task) == "cancelled"
-        assert len(caller.stragglers) == 0
-
-    quietly(main())
-
-
-def test_many_stragglers_are_counted_one_for_each_call() -> None:
-    async def main() -> None:
-        caller = Caller(grace=0.5)
-        async with asyncio.TaskGroup() as group:
-            for number in range(3):
-                group.create_task(caller.call(stubborn(Life()), "{}", Context(None, run_id=f"r{number % 2}")))
-        assert caller.stragglers.names == ("stubborn",) * 3
-        assert (len(caller.stragglers.of("r0")), len(caller.stragglers.of("r1"))) == (2, 1)
-        await asyncio.sleep(20)
-
-    quietly(main())
-
-
-@pytest.mark.parametrize("error", [ValueError("late"), SystemExit(1), BaseExceptionGroup("x", [KeyError()])])
-def test_a_straggler_that_fails_in_the_end_is_not_logged(error: BaseException) -> None:
-    @tool(timeout=1)
-    async def late() -> None:
-        try:
-            await asyncio.sleep(10)
-        finally:
-            await asyncio.sleep(10)
-            raise error
-
-    async def main() -> None:
-        caller = Caller(grace=1)
-        assert (await caller.call(late, "{}", Context(None))).status == "timeout"
-        assert caller.stragglers.names == ("late",)
-        await asyncio.sleep(20)
-        assert len(caller.stragglers) == 0
-
-    quietly(main())
-
-
-# ---- plain functions -------------------------------------------------------------------------------
-
-
-class Held:
-    """A plain function that runs until it is let go."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.gate = threading.Event()
-        self.calls = 0
-
-    def __call__(self) -> str:
-        self.calls += 1
-        self.begun.set()
-        assert self.gate.wait(30)
-        return "done"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what it waits for happens in a thread
-            await asyncio.sleep(0)
-
-
-def with_threads(main: Callable[[Caller], Awaitable[None]], **options: Any) -> None:
-    async def run() -> None:
-        caller = Caller(**options)
-        try:
-            await main(caller)
-        finally:
-            caller.close()
-
-    quietly(run(), run=asyncio.run)
-
-
-def test_a_cancelled_call_waits_the_grace_for_its_function_and_then_names_it() -> None:
-    held = Held()
-
-    async def main(caller: Caller) -> None:
-        task = asyncio.create_task(caller.call(tool(held, name="held"), "{}", Context(None)))
-        await until(held.begun.is_set)
-        task.cancel()
-        assert await ended(task) == "cancelled"
-        assert caller.stragglers.names == ("held",)
-        held.gate.set()
-        await until(lambda: len(caller.stragglers) == 0)
-
-    with_threads(main, grace=0.02)
-
-
-def test_a_function_that_ends_within_the_grace_is_no_straggler() -> None:
-    held = Held()
-
-    async def main(caller: Caller) -> None:
-        task = asyncio.create_task(caller.call(tool(held, name="held"), "{}", Context(None)))
-        await until(held.begun.is_set)
-        task.cancel()
-        await steps(3)
-        assert not task.done()
-        held.gate.set()
-        assert await ended(task) == "cancelled"
-        assert len(caller.stragglers) == 0
-
-    with_threads(main, grace=30)
-
-
-def test_a_cancel_at_any_step_of_a_call_in_a_thread_leaves_nothing() -> None:
-    async def cancel_after(caller: Caller, count: int) -> None:
-        done: list[int] = []
-
-        @tool
-        def quick() -> None:
-            done.append(1)
-
-        task = asyncio.create_task(caller.call(quick, "{}", Context(None)))
-        await steps(count)
-        won = task.cancel()
-        assert await ended(task) == ("cancelled" if won else "returned")
-        assert len(caller.stragglers) == 0
-        assert len(done) <= 1
-
-    async def main(caller: Caller) -> None:
-        for count in list(range(12)) * 10:
-            await cancel_after(caller, count)
-
-    with_threads(main, grace=30)
-
-
-def test_a_function_too_slow_times_out_and_its_late_result_is_dropped() -> None:
-    held = Held()
-
-    async def main(caller: Caller) -> None:
-        outcome = await caller.call(tool(held, name="held", timeout=0.01), "{}", Context(None))
-        assert (outcome.status, outcome.code) == ("timeout", "tool_timeout")
-        assert "has not stopped: it may still take effect" in outcome.content
-        assert caller.stragglers.names == ("held",)
-        held.gate.set()
-        await until(lambda: len(caller.stragglers) == 0)
-
-    with_threads(main, grace=0.01)
-
-
 @pytest.mark.parametrize("kind", [failing, swallowing])
 def test_a_tool_that_ends_in_its_own_way_within_the_grace_is_told_as_too_late(
     kind: Callable[[Life], Tool[object]],
@@ -549,76 +311,3 @@ def test_a_tool_that_ends_in_its_own_way_within_the_grace_is_told_as_too_late(
         assert outcome.content == f'"{made.name}" was not done in 0.5 s and ended too late: it may have taken effect'
 
     quietly(main())
-
-
-def test_a_call_for_which_no_thread_came_free_says_that_it_was_not_begun() -> None:
-    held, never = Held(), Held()
-
-    async def main(caller: Caller) -> None:
-        first = asyncio.create_task(caller.call(tool(held, name="held"), "{}", Context(None)))
-        await until(held.begun.is_set)
-        outcome = await caller.call(tool(never, name="never", timeout=0.01), "{}", Context(None))
-        assert outcome.status == "timeout"
-        assert outcome.content == '"never" was not done in 0.01 s and was not begun, because all threads were busy'
-        assert len(caller.stragglers) == 0
-        held.gate.set()
-        assert (await first).content == "done"
-        assert never.calls == 0
-
-    with_threads(main, threads=DaemonThreads(size=1))
-
-
-# ---- the end of the process ------------------------------------------------------------------------
-
-HANGS = """
-import asyncio, threading
-from agentrt.toolbox.call import Caller
-from agentrt.toolbox.context import Context
-from agentrt.toolbox.define import tool
-
-@tool(timeout=0.05)
-def hang() -> None:
-    threading.Event().wait()
-
-async def main() -> None:
-    caller = Caller(grace=0.05)
-    outcome = await caller.call(hang, "{}", Context(None))
-    print(outcome.status, *caller.stragglers.names)
-    caller.close()
-
-asyncio.run(main())
-print("closed")
-"""
-
-CTRL_C = """
-import asyncio
-from agentrt.toolbox.call import Caller
-from agentrt.toolbox.context import Context
-from agentrt.toolbox.define import tool
-
-@tool
-async def interrupted() -> None:
-    raise KeyboardInterrupt
-
-try:
-    asyncio.run(Caller().call(interrupted, "{}", Context(None)))
-except KeyboardInterrupt:
-    print("heard")
-"""
-
-
-def printed_by(script: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def test_a_function_that_never_returns_does_not_hold_the_process() -> None:
-    # It waits for what never comes, so a process that joined its thread would not end at all.
-    assert printed_by(HANGS) == "timeout hang\nclosed\n"
-
-
-def test_ctrl_c_is_not_taken_for_an_error_of_the_tool_in_which_it_lands() -> None:
-    assert printed_by(CTRL_C) == "heard\n"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agentrt.egress.egress import Egress
-from agentrt.egress.fetched import EgressFailed, Fetched
-from agentrt.egress.thread import aside
-from agentrt.errors import EgressRefused, ToolError, ToolInvalid
+from agentrt.egress.fetched import Fetched
+from agentrt.errors import EgressFailed, EgressRefused, ToolError, ToolInvalid
+from agentrt.offloop import aside
 from agentrt.toolbox.define import Tool, tool
 from agentrt_tools.markup import text_of_html
 

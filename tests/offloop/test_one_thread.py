@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from agentrt.index.thread import OneThread
+from agentrt.offloop import OneThread
 
 
 def test_calls_run_on_one_daemon_thread_in_their_order() -> None:

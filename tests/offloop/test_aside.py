@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agentrt.egress.thread import aside
+from agentrt.offloop import aside
 
 
 def test_a_call_aside_gives_its_result_or_its_error() -> None:
@@ -40,7 +40,7 @@ def test_a_cancelled_call_lets_go_of_its_thread() -> None:
 def test_a_call_that_never_ends_does_not_hold_the_process() -> None:
     program = """
 import asyncio, threading
-from agentrt.egress.thread import aside
+from agentrt.offloop import aside
 
 async def main():
     try:
