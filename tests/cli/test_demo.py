@@ -107,6 +107,7 @@ def test_without_its_database_the_demo_says_that_it_cannot_tell() -> None:
     assert names(done.stdout) == set()
 
 
+@pytest.mark.smoke
 def test_sources_tokens_and_totals_stand_at_the_end() -> None:
     done = ask("how does `with` work?")
     assert done.returncode == 0, done.stderr

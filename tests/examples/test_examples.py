@@ -57,6 +57,7 @@ def test_the_chat_calls_tools_and_remembers() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.smoke
 def test_the_rag_assistant_searches_and_quotes_what_it_indexed() -> None:
     def answer(request: dict[str, Any]) -> Any:
         results = [m["content"] for m in request["messages"] if m["role"] == "tool"]

@@ -54,6 +54,7 @@ def _is_module(package: str, name: str) -> bool:
     return type(getattr(import_module(package), name)).__name__ == "module"
 
 
+@pytest.mark.smoke
 def test_the_front_door_opens_to_all_it_names() -> None:
     for name in agentrt.__all__:
         assert getattr(agentrt, name) is not None

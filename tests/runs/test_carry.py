@@ -65,6 +65,7 @@ def results(messages: tuple[Any, ...]) -> list[str]:
     return [message.content for message in messages if isinstance(message, ToolMessage)]
 
 
+@pytest.mark.smoke
 def test_ten_calls_of_one_turn_take_as_long_as_one() -> None:
     model = ScriptedModel([reply(calls=[call("wait", seconds=0.1) for _ in range(10)]), reply("done")])
 
@@ -330,6 +331,7 @@ def test_a_wait_at_the_gate_is_told() -> None:
     virtually(main())
 
 
+@pytest.mark.smoke
 def test_a_thread_remembers() -> None:
     model = ScriptedModel([reply("Ada, then."), reply("Ada.")])
 

@@ -49,6 +49,7 @@ def assert_valid(messages: tuple[Message, ...]) -> None:
     assert not open_calls
 
 
+@pytest.mark.smoke
 def test_a_cancel_in_mid_answer_keeps_the_text_that_was_shown() -> None:
     model = ScriptedModel([LONG, reply("Go on with what?")])
 
