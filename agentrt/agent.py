@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from agentrt.errors import AgentInvalid
-from agentrt.toolbox.define import D_contra, Tool
-from agentrt.toolbox.registry import Registry
+from agentrt.toolbox.define import Tool
+from agentrt.toolbox.registry import D_contra, Registry
 
 
 @dataclass(frozen=True, kw_only=True)

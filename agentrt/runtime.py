@@ -33,6 +33,7 @@ from agentrt.runs.order import Order, Ports
 from agentrt.runs.owner import Run
 from agentrt.runs.state import RunState, fold
 from agentrt.toolbox.call import Caller
+from agentrt.toolbox.threads import Threads
 
 DEADLINE = 600.0
 """Seconds a run may take unless it says otherwise."""
@@ -55,6 +56,7 @@ class Runtime:
         providers: Services by name. Without, "openai:" is found in the environment.
         journal: Where facts are kept; in memory by default.
         grace: Seconds that cancelled tools have to clean up.
+        threads: Where tools that are plain functions run; by default up to 64 daemon threads.
         random: Source of ids and jitter; seed it to repeat a run.
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
 
@@ -68,6 +70,7 @@ class Runtime:
         providers: Sequence[Provider] = (),
         journal: Journal | None = None,
         grace: float = 2.0,
+        threads: Threads | None = None,
         random: Random | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -77,7 +80,7 @@ class Runtime:
         self._journal = journal or MemoryJournal()
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
         self._environ = environ
-        self._caller = Caller(grace=grace)
+        self._caller = Caller(threads=threads, grace=grace)
         self._services: dict[str, _Service] = {}
         self._runs: dict[str, Run] = {}
         self._threads: dict[str, Run] = {}

@@ -4,6 +4,7 @@
 """
 
 from agentrt.testing import faults
+from agentrt.testing.inline import InlineThreads
 from agentrt.testing.leaks import assert_no_leaks
 from agentrt.testing.script import ScriptedModel, call, reply
 from agentrt.testing.transport import InMemoryTransport
@@ -12,6 +13,7 @@ from agentrt.testing.virtual import Deadlock, Runaway, VirtualLoop, run_virtual
 __all__ = [
     "Deadlock",
     "InMemoryTransport",
+    "InlineThreads",
     "Runaway",
     "ScriptedModel",
     "VirtualLoop",
