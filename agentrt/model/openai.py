@@ -9,30 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agentrt.model.model import ModelReply, ModelRequest, Tell
+from agentrt.model.settings import Settings
 from agentrt.offloop import aside
 
 if TYPE_CHECKING:
     import httpx2
 
     from agentrt.model.service import Service
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What `OpenAIModel` was given."""
-
-    name: str
-    base_url: str | None
-    api_key: str = field(repr=False)
-    transport: httpx2.AsyncBaseTransport | None
-    connect_timeout: float
-    first_byte_timeout: float
-    idle_timeout: float
-    wall: Callable[[], float]
 
 
 class OpenAIModel:

@@ -27,7 +27,7 @@ from agentrt.model.failures import excerpt, refusal, request_id
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 
 if TYPE_CHECKING:
-    from agentrt.model.openai import Settings
+    from agentrt.model.settings import Settings
 
 _OPENAI = "https://api.openai.com/v1"
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
