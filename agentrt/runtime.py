@@ -8,10 +8,12 @@ must hear of every end. Nothing here is global; two event loops in one process d
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from random import Random
@@ -34,6 +36,8 @@ from agentrt.runs.owner import Run
 from agentrt.runs.state import RunState, fold
 from agentrt.toolbox.call import Caller
 from agentrt.toolbox.threads import Threads
+
+logger = logging.getLogger(__name__)
 
 DEADLINE = 600.0
 """Seconds a run may take unless it says otherwise."""
@@ -77,13 +81,14 @@ class Runtime:
         if grace < 0:
             raise AgentInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
         self._providers = by_name(providers)
-        self._journal = journal or MemoryJournal()
+        self._journal = MemoryJournal() if journal is None else journal
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
         self._environ = environ
         self._caller = Caller(threads=threads, grace=grace)
         self._services: dict[str, _Service] = {}
         self._runs: dict[str, Run] = {}
-        self._threads: dict[str, Run] = {}
+        self._threads: dict[str, list[Run]] = {}
+        self._closed = False
         self._group: asyncio.TaskGroup | None = None
         self._token: Token[Runtime | None] | None = None
         self._epoch = 0.0
@@ -126,16 +131,17 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._group is not None and self._token is not None
-        _current.reset(self._token)
+        self._closed = True
+        with suppress(ValueError):  # left in another context than entered: what is current there is not ours
+            _current.reset(self._token)
         for run in tuple(self._runs.values()):
             run.cancel("the runtime closed")
-        try:
-            await self._group.__aexit__(None, None, None)
-        finally:
+        async with AsyncExitStack() as held:
+            held.push_async_callback(self._journal.aclose)
+            held.callback(self._caller.close)
             for service in self._services.values():
-                await service.model.aclose()
-            self._caller.close()
-            await self._journal.aclose()
+                held.push_async_callback(service.model.aclose)
+            await self._group.__aexit__(None, None, None)
         if self.stragglers:
             warnings.warn(f"left behind, still running: {', '.join(self.stragglers)}", ResourceWarning, stacklevel=2)
 
@@ -169,8 +175,8 @@ class Runtime:
                 Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
         """
-        if self._group is None:
-            raise AgentInvalid("this Runtime is not entered; write `async with Runtime() as runtime:`")
+        if self._group is None or self._closed:
+            raise AgentInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
         asked = _as_messages(input)
         if thread is not None and messages:
             raise AgentInvalid("thread= and messages= together: a thread has its history already; give one of them")
@@ -188,43 +194,49 @@ class Runtime:
             budget=budget or agent.budget,
             deadline=asyncio.get_running_loop().time() + deadline,
             ends_at=self.now() + deadline,
-            metadata=metadata or {},
+            metadata=dict(metadata or {}),
         )
         ports = Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
         return self._begin(order, ports)
 
     def _begin(self, order: Order, ports: Ports) -> Run:
         assert self._group is not None
-        before = self._threads.get(order.thread) if order.thread is not None else None
+        row = self._threads.setdefault(order.thread, []) if order.thread is not None else []
+        before = tuple(row)
 
         async def history() -> tuple[str | None, RunState]:
-            if before is not None:
-                await before.wait()
+            for one in before:
+                await one.wait()
             return await self._history(order.thread)
 
         run = Run(order, ports, history)
         self._runs[run.run_id] = run
-        if order.thread is not None:
-            self._threads[order.thread] = run
-        self._group.create_task(self._live(run, order.thread), name=f"owner {run.run_id}")
+        row.append(run)
+        owner = self._group.create_task(self._live(run), name=f"owner {run.run_id}")
+        owner.add_done_callback(lambda _: self._gone(run, order.thread))
         return run
 
-    async def _live(self, run: Run, thread: str | None) -> None:
-        try:
-            await run.live()
-        finally:
-            del self._runs[run.run_id]
-            if thread is not None and self._threads.get(thread) is run:
+    async def _live(self, run: Run) -> None:
+        _current.set(self)  # a tool that runs an agent does so here, wherever its own run was started
+        await run.live()
+
+    def _gone(self, run: Run, thread: str | None) -> None:
+        """The owner's task has ended, even if it was cancelled before its first step."""
+        run.gone()
+        del self._runs[run.run_id]
+        if thread is not None:
+            self._threads[thread].remove(run)
+            if not self._threads[thread]:
                 del self._threads[thread]
 
     async def _history(self, thread: str | None) -> tuple[str | None, RunState]:
         """A thread is a chain of runs; its history is the fold of the chain."""
         previous: str | None = None
-        state = RunState()
+        messages: list[Message] = []
         for row in await self._journal.runs(thread=thread) if thread is not None else ():
             previous = row.run_id
-            state = RunState(messages=fold(await self._journal.read(row.run_id), state).messages)
-        return previous, state
+            messages += fold(await self._journal.read(row.run_id)).transcript
+        return previous, RunState(messages=tuple(messages))
 
     def _service(self, agent: Agent[Any]) -> _Service:
         name, _, model = agent.model.partition(":")
@@ -232,7 +244,7 @@ class Runtime:
             provider = find(name, self._providers, self._environ)
             if self._group is not None and provider.limits.tokens is not None and provider.transport is None:
                 # Until the ranks are read, in a thread, reservations are estimates.
-                self._group.create_task(warm(model), name=f"token ranks of {model}")
+                self._group.create_task(_warmed(model), name=f"token ranks of {model}")
             self._services[name] = _Service(
                 OpenAIModel(
                     name,
@@ -244,6 +256,14 @@ class Runtime:
                 Gate(name, provider.limits, random=self._random),
             )
         return self._services[name]
+
+
+async def _warmed(model: str) -> None:
+    """Without ranks, tokens are estimated: no run ends for want of them."""
+    try:
+        await warm(model)
+    except Exception:  # it must not end the group of the runs
+        logger.warning("token counts of %s stay estimates", model, exc_info=True)
 
 
 def _as_messages(input: str | Sequence[Message]) -> tuple[Message, ...]:

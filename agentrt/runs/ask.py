@@ -7,8 +7,8 @@ reply becomes the fact `ModelReplied`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from itertools import count
+from collections.abc import Callable
+from itertools import chain, count
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from agentrt.errors import ProviderError
 from agentrt.events import ArgumentsDelta, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock
-from agentrt.messages import AssistantMessage, ToolCall, Usage
+from agentrt.messages import AssistantMessage, Usage
 from agentrt.model.model import Model, ModelReply, ModelRequest, Piece, ReasoningPiece, TextPiece
 from agentrt.model.tokens import count_reply, count_request
 
@@ -26,24 +26,26 @@ Tell = Callable[[Passing], None]
 class Turn:
     """The attempts at one reply. `message_id` names the attempt that counts."""
 
-    def __init__(self, turn_id: str, model: Model, request: ModelRequest, tell: Tell) -> None:
+    def __init__(self, turn_id: str, model: Model, request: ModelRequest, tell: Tell, taken: set[str]) -> None:
         self.message_id = turn_id
         self._turn_id = turn_id
         self._model = model
         self._request = request
         self._tell = tell
-        self.shown: list[str] = []
+        self.shown = False
+        self._taken = taken
+        self._ids: dict[str, str] = {}
 
     async def attempt(self, grant: Grant) -> ModelReply:
         """Ask once, and tell the gate what it cost."""
         if self.shown:
             replaced, self.message_id = self.message_id, f"{self._turn_id}.{grant.attempt}"
-            self.shown = []
+            self.shown = False
             self._tell(Rewound(message_id=replaced, replaced_by=self.message_id))
         try:
             reply = await self._model.reply(self._request, self._piece)
         except ProviderError as error:
-            error.shown = bool(self.shown)
+            error.shown = self.shown
             raise
         if reply.usage is None:
             reply = replace(reply, usage=self._estimated(reply))
@@ -58,15 +60,22 @@ class Turn:
         return reply
 
     def _piece(self, piece: Piece) -> None:
+        self.shown = True
         if isinstance(piece, TextPiece):
-            self.shown.append(piece.text)
             self._tell(TextDelta(message_id=self.message_id, text=piece.text))
         elif isinstance(piece, ReasoningPiece):
             self._tell(ReasoningDelta(message_id=self.message_id, text=piece.text))
         else:
-            self._tell(
-                ArgumentsDelta(message_id=self.message_id, call_id=piece.call_id, name=piece.name, text=piece.text)
-            )
+            call_id = self.id_of(piece.call_id)
+            self._tell(ArgumentsDelta(message_id=self.message_id, call_id=call_id, name=piece.name, text=piece.text))
+
+    def id_of(self, given: str) -> str:
+        """A call's id in the conversation: some providers count from zero in every reply, and each is needed once."""
+        if given not in self._ids:
+            names = chain((given,), (f"{given}_{n}" for n in count(2)))
+            self._ids[given] = next(name for name in names if name not in self._taken)
+            self._taken.add(self._ids[given])
+        return self._ids[given]
 
     def _estimated(self, reply: ModelReply) -> Usage:
         tokens_in, _ = count_request(self._request)
@@ -74,8 +83,8 @@ class Turn:
         return Usage(input_tokens=tokens_in, output_tokens=tokens_out, requests=1, estimated=True)
 
 
-async def ask(turn: Turn, gate: Gate, knock: Knock, taken: Collection[str]) -> ModelReplied:
-    """The reply to one turn; `taken` are the ids of the conversation's earlier calls.
+async def ask(turn: Turn, gate: Gate, knock: Knock) -> ModelReplied:
+    """The reply to one turn.
 
     Raises:
         ProviderError: the attempts are used up, or another would not help.
@@ -84,20 +93,12 @@ async def ask(turn: Turn, gate: Gate, knock: Knock, taken: Collection[str]) -> M
     reply = await gate.call(turn.attempt, knock)
     return ModelReplied(
         message_id=turn.message_id,
-        message=_with_new_ids(reply.message, taken),
+        message=_with_ids(reply.message, turn.id_of),
         finish=reply.finish,
         usage=reply.usage or Usage(requests=1),
         model=reply.model,
     )
 
 
-def _with_new_ids(message: AssistantMessage, taken: Collection[str]) -> AssistantMessage:
-    """Some providers count calls from zero in every reply; a transcript needs each id once."""
-    if not any(call.id in taken for call in message.tool_calls):
-        return message
-    calls = tuple(_renamed(call, taken) if call.id in taken else call for call in message.tool_calls)
-    return replace(message, tool_calls=calls)
-
-
-def _renamed(call: ToolCall, taken: Collection[str]) -> ToolCall:
-    return replace(call, id=next(new for n in count(2) if (new := f"{call.id}_{n}") not in taken))
+def _with_ids(message: AssistantMessage, id_of: Callable[[str], str]) -> AssistantMessage:
+    return replace(message, tool_calls=tuple(replace(call, id=id_of(call.id)) for call in message.tool_calls))

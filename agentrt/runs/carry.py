@@ -33,6 +33,8 @@ async def carry(order: Order, record: Record, ports: Ports) -> End:
                 async with asyncio.TaskGroup() as group:
                     for call in calls:
                         group.create_task(_perform(call, order, record, ports), name=f"{call.name} {call.id}")
+                if {call.id for call in calls} & {call.id for call in record.state.open_calls}:
+                    return End("failed", "internal", "a call ended without a result")
             case End() as move:
                 return move
 
@@ -46,10 +48,10 @@ async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools:
         max_output_tokens=agent.max_output_tokens,
         temperature=agent.temperature,
     )
-    turn = Turn(f"{order.run_id}:m{state.turns + 1}", ports.model, request, record.tell)
+    turn = Turn(f"{order.run_id}:m{state.turns + 1}", ports.model, request, record.tell, _call_ids(state.messages))
     tokens = count_request(request).tokens if ports.gate.limits.tokens is not None else 0
     knock = Knock(tokens=tokens, deadline=order.deadline, watch=record.tell, model=order.model)
-    await record.keep(await ask(turn, ports.gate, knock, _call_ids(state.messages)))
+    await record.keep(await ask(turn, ports.gate, knock))
 
 
 async def _perform(call: ToolCall, order: Order, record: Record, ports: Ports) -> None:

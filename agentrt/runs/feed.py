@@ -13,6 +13,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Sequence
 
+from agentrt.errors import JournalFailed
 from agentrt.events import AnyEvent
 
 
@@ -29,8 +30,10 @@ class Feed:
 
     def tell(self, event: AnyEvent, kept: Future[None] | None = None) -> None:
         """Add an event; with `kept`, it is shown only once that future is done."""
+        if self._failure is not None:
+            return  # readers have been told that nothing more will come
         self._events.append(event)
-        if kept is not None and not (kept.done() and kept.exception() is None):
+        if kept is not None and not (kept.done() and not kept.cancelled() and kept.exception() is None):
             self._pending.append((len(self._events), kept))
             kept.add_done_callback(self._acknowledged)
         elif not self._pending:
@@ -71,12 +74,16 @@ class Feed:
         """Return once something more is shown, or nothing will be."""
         news: Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(news)
-        await news
+        try:
+            await news
+        finally:
+            if news.cancelled():
+                self._waiting.remove(news)
 
     def _acknowledged(self, _kept: Future[None]) -> None:
         while self._pending and self._pending[0][1].done():
             position, kept = self._pending[0]
-            failure = None if kept.cancelled() else kept.exception()
+            failure = JournalFailed("the journal let go of a fact") if kept.cancelled() else kept.exception()
             if failure is not None:
                 self._failure = failure
                 self._shown = position - 1
@@ -103,7 +110,7 @@ class FeedReader:
 
     def __init__(self, feed: Feed, after: int) -> None:
         self._feed = feed
-        self._position = after
+        self._position = max(0, after)
 
     def __aiter__(self) -> FeedReader:
         return self

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Task
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 from agentrt.errors import (
     BudgetExceeded,
@@ -24,7 +23,7 @@ from agentrt.errors import (
     RunCancelled,
     RunFailed,
 )
-from agentrt.events import AnyEvent, CancelAsked, ModelReplied, RunEnded, RunStarted, TextDelta, ToolReturned
+from agentrt.events import AnyEvent, CancelAsked, ModelReplied, Rewound, RunEnded, RunStarted, TextDelta, ToolReturned
 from agentrt.messages import Answer, AssistantMessage, Usage
 from agentrt.runs.carry import carry
 from agentrt.runs.feed import FeedReader
@@ -51,7 +50,7 @@ class Run:
         self.run_id = order.run_id
         self._order = order
         self._ports = ports
-        self._history = history
+        self._history: History | None = history
         self._record = Record(order.run_id, ports.journal, ports.now)
         self._carrier: Task[End] | None = None
         self._cancelled: str | None = None
@@ -68,13 +67,13 @@ class Run:
 
     def cancel(self, reason: str = "") -> None:
         """Stop now: close the provider's connection, cancel the tools. Returns at once; see `wait`."""
-        if self._cancelled is not None or self._ended.done():
+        if self._cancelled is not None or (self._carrier is not None and self._carrier.done()):
             return
         self._cancelled = reason or "asked"
-        if self._started:
-            self._record.happened(CancelAsked(reason=self._cancelled))
         if self._carrier is not None:
             self._carrier.cancel()
+        if self._started and self._record.failure is None:
+            self._record.happened(CancelAsked(reason=self._cancelled))
 
     async def wait(self) -> None:
         """Return once the run has ended and its last fact is kept. Cancelling it cancels only the waiting."""
@@ -102,7 +101,9 @@ class Run:
         if self._record.failure is not None:
             raise self._record.failure
         ended, answer = self.state.ended, self.state.answer()
-        if ended is None or ended.outcome == "success":
+        if ended is None:
+            raise JournalFailed(f"run {self.run_id} was given up before its end could be kept")
+        if ended.outcome == "success":
             return answer
         failure = _FAILURES.get(ended.outcome, RunFailed)
         if ended.outcome == "failed" and (ended.code or "").startswith(_PROVIDER_CODES):
@@ -125,21 +126,30 @@ class Run:
                     self._carrier.cancel()
             end = self._end_of(self._carrier)
         finally:
-            with suppress(JournalFailed):
+            try:
                 await self._close(end)
-            self._record.feed.close()
-            self._ended.set_result(None)
+            except Exception as error:  # noqa: BLE001 - a run never raises into the Runtime's group
+                self._record.fail(error)
+
+    def gone(self) -> None:
+        """The owner's task has ended, however it did; nothing more will come."""
+        self._record.feed.close()
+        self._ended.set_result(None)
 
     def _end_of(self, carrier: Task[End]) -> End:
         if carrier.cancelled():
-            return End("cancelled", "cancelled", self._cancelled or "asked")
+            if self._cancelled is None:
+                return End("failed", "internal", "something the run called was cancelled, and nobody asked for that")
+            return End("cancelled", "cancelled", self._cancelled)
         return carrier.result()
 
     async def _carried(self) -> End:
         deadline = asyncio.timeout_at(self._order.deadline)
         try:
             async with deadline:
-                previous, state = await self._history()
+                assert self._history is not None
+                history, self._history = self._history, None  # it knows the thread's earlier runs
+                previous, state = await history()
                 await self._start(previous, state)
                 return await carry(self._order, self._record, self._ports)
         except (ProviderError, GateTimeout) as error:
@@ -201,6 +211,6 @@ def shown_text(events: Iterable[AnyEvent]) -> tuple[str, str]:
             if event.message_id != message_id:
                 message_id, pieces = event.message_id, []
             pieces.append(event.text)
-        elif isinstance(event, ModelReplied):
+        elif isinstance(event, ModelReplied | Rewound):
             message_id, pieces = "", []
     return message_id, "".join(pieces)

@@ -39,12 +39,29 @@ class Record:
 
     def happened(self, fact: Fact) -> Future[None]:
         """Let a fact happen; the future is done once the journal has kept it."""
+        if self.failure is not None:
+            raise self.failure
         self._seq += 1
         fact = replace(fact, epoch=self.epoch, seq=self._seq, at=self._now())
         self.state = apply(self.state, fact)
         kept = self._journal.append(self._run_id, self.epoch, fact)
         self.feed.tell(fact, kept)
+        if kept.done():
+            self._judge(kept)
+        else:
+            kept.add_done_callback(self._judge)
         return kept
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing more can be kept."""
+        if self.failure is None:
+            told = f"{type(error).__name__}: {error}"
+            self.failure = error if isinstance(error, JournalFailed) else JournalFailed(told)
+
+    def _judge(self, kept: Future[None]) -> None:
+        error = asyncio.CancelledError("the journal let go of a fact") if kept.cancelled() else kept.exception()
+        if error is not None:
+            self.fail(error)
 
     async def keep(self, fact: Fact) -> None:
         """Let a fact happen and wait until it is kept.
@@ -53,11 +70,7 @@ class Record:
             JournalFailed: it could not be; nothing may be done upon it.
         """
         kept = self.happened(fact)
-        try:
-            if kept.done():
-                kept.result()
-            else:
-                await asyncio.shield(kept)
-        except JournalFailed as failure:
-            self.failure = failure
-            raise
+        if not kept.done():
+            await asyncio.shield(kept)
+        if self.failure is not None:
+            raise self.failure

@@ -46,6 +46,14 @@ class RunState(msgspec.Struct, frozen=True):
         return tuple(call for call in self.calls if call.id not in done)
 
     @property
+    def transcript(self) -> tuple[Message, ...]:
+        """`messages`, valid even where the run was cut short: a call whose result was lost gets one that says so."""
+        landed = {result.call_id: result for result in self.landed}
+        lost = "The call was stopped: its result was lost."
+        results = (landed.get(call.id, ToolMessage(call.id, call.name, lost)) for call in self.calls)
+        return (*self.messages, *results)
+
+    @property
     def text(self) -> str:
         """The text of this run's last reply; empty before the first."""
         last = self.messages[-1] if self.messages and self.turns else None

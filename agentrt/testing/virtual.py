@@ -58,6 +58,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise Deadlock(f"all tasks wait for one another and no timer is set: {waiting}")
         self._spins = 0 if timeout > 0 else self._spins + 1
         if self._spins > SPIN_LIMIT:
+            self._spins = 0  # what spins can still be cancelled
             raise Runaway(f"{SPIN_LIMIT} steps at {self._now} s and no time passes")
         self._now += max(0.0, timeout)
         return []

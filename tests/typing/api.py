@@ -76,10 +76,11 @@ shop_tools: Sequence[Tool[Shop]] = [stock, now]
 from_list = Agent(name="list", model="openai:small", tools=shop_tools)
 free_tools: Sequence[Tool] = [now, slowly]
 from_free_list = Agent(name="list", model="openai:small", tools=free_tools)
+several = Agent(name="several", model="openai:small", tools=[stock, now, add, slowly, sell])
 by_tuple = Agent(name="tuple", model="openai:small", tools=(stock, now, add, slowly, sell))
 said = Agent[Shop](name="said", model="openai:small", tools=[stock, now, add, slowly, sell])
 
-# mypy sees what the tools of a tuple have in common; a list of several needs to be told: `Agent[Shop]`.
+# mypy sees what the tools of a tuple have in common, but takes a list of several, untold, for an `Agent[Any]`.
 assert_type(one, Agent[Shop])
 assert_type(by_tuple, Agent[Shop])
 assert_type(said, Agent[Shop])
@@ -115,6 +116,7 @@ async def runs(runtime: Runtime, shop: Shop, messages: Sequence[Message]) -> Non
     assert_type(await run(mixed, messages, deps=shop), Answer)
     assert_type(await run(one, "How many?", deps=shop), Answer)
     assert_type(await run(from_list, "How many?", deps=shop), Answer)
+    assert_type(await run(several, "How many?", deps=shop), Answer)
     assert_type(await run(by_tuple, "How many?", deps=shop), Answer)
     assert_type(await run(said, "How many?", deps=shop), Answer)
     await run(either, "How many?")
