@@ -18,7 +18,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import AgentInvalid
@@ -26,11 +26,12 @@ from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Statistics
 from agentrt.journal.journal import Journal
 from agentrt.journal.memory import MemoryJournal
-from agentrt.messages import Message, UserMessage
+from agentrt.messages import Message
 from agentrt.model.model import Model
 from agentrt.model.openai import OpenAIModel
 from agentrt.model.tokens import warm
 from agentrt.providers import NO_KEY, Provider, by_name, find
+from agentrt.runs.asked import as_deadline, as_messages
 from agentrt.runs.order import Order, Ports
 from agentrt.runs.owner import Run
 from agentrt.runs.state import RunState, fold
@@ -39,10 +40,20 @@ from agentrt.toolbox.threads import Threads
 
 logger = logging.getLogger(__name__)
 
-DEADLINE = 600.0
-"""Seconds a run may take unless it says otherwise."""
-
 _current: ContextVar[Runtime | None] = ContextVar("agentrt_runtime", default=None)
+
+
+D = TypeVar("D")
+
+
+class RunOptions(TypedDict, total=False):
+    """What every way to begin a run takes besides agent, input and deps; see `Runtime.start`."""
+
+    thread: str | None
+    messages: Sequence[Message]
+    deadline: float | None
+    budget: Budget | None
+    metadata: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Runtime:
         journal: Where facts are kept; in memory by default.
         grace: Seconds that cancelled tools have to clean up.
         threads: Where tools that are plain functions run; by default up to 64 daemon threads.
-        random: Source of ids and jitter; seed it to repeat a run.
+        random: Source of ids and jitter; seed it to repeat a run, with a journal that has not seen the first.
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
 
     Raises:
@@ -88,6 +99,7 @@ class Runtime:
         self._services: dict[str, _Service] = {}
         self._runs: dict[str, Run] = {}
         self._threads: dict[str, list[Run]] = {}
+        self._warming: list[asyncio.Task[None]] = []
         self._closed = False
         self._group: asyncio.TaskGroup | None = None
         self._token: Token[Runtime | None] | None = None
@@ -136,6 +148,8 @@ class Runtime:
             _current.reset(self._token)
         for run in tuple(self._runs.values()):
             run.cancel("the runtime closed")
+        for task in self._warming:
+            task.cancel()
         async with AsyncExitStack() as held:
             held.push_async_callback(self._journal.aclose)
             held.callback(self._caller.close)
@@ -145,6 +159,12 @@ class Runtime:
         if self.stragglers:
             warnings.warn(f"left behind, still running: {', '.join(self.stragglers)}", ResourceWarning, stacklevel=2)
 
+    @overload
+    def start(self, agent: Agent[None], input: str | Sequence[Message], **options: Unpack[RunOptions]) -> Run: ...
+    @overload
+    def start(
+        self, agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
+    ) -> Run: ...
     def start(  # noqa: PLR0913 - the verbs' options
         self,
         agent: Agent[Any],
@@ -171,29 +191,26 @@ class Runtime:
             metadata: Kept in `RunStarted`, shown to tools.
 
         Raises:
-            AgentInvalid: an empty input, `thread` with `messages`, a deadline of zero or less, or a
-                Runtime that is not entered.
+            AgentInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
+                none, or a Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
         """
         if self._group is None or self._closed:
             raise AgentInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
-        asked = _as_messages(input)
         if thread is not None and messages:
             raise AgentInvalid("thread= and messages= together: a thread has its history already; give one of them")
-        deadline = DEADLINE if deadline is None else deadline
-        if deadline <= 0:
-            raise AgentInvalid(f"deadline={deadline}: expected more than 0 seconds from now")
+        conversation, seconds = as_messages(input, messages), as_deadline(deadline)
         service = self._service(agent)
         order = Order(
             run_id=f"{self._random.getrandbits(128):032x}",
             agent=agent,
             model=agent.model.partition(":")[2],
-            messages=(*messages, *asked),
+            messages=conversation,
             deps=deps,
             thread=thread,
             budget=budget or agent.budget,
-            deadline=asyncio.get_running_loop().time() + deadline,
-            ends_at=self.now() + deadline,
+            deadline=asyncio.get_running_loop().time() + seconds,
+            ends_at=self.now() + seconds,
             metadata=dict(metadata or {}),
         )
         ports = Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
@@ -244,7 +261,7 @@ class Runtime:
             provider = find(name, self._providers, self._environ)
             if self._group is not None and provider.limits.tokens is not None and provider.transport is None:
                 # Until the ranks are read, in a thread, reservations are estimates.
-                self._group.create_task(_warmed(model), name=f"token ranks of {model}")
+                self._warming.append(self._group.create_task(_warmed(model), name=f"token ranks of {model}"))
             self._services[name] = _Service(
                 OpenAIModel(
                     name,
@@ -264,10 +281,3 @@ async def _warmed(model: str) -> None:
         await warm(model)
     except Exception:  # it must not end the group of the runs
         logger.warning("token counts of %s stay estimates", model, exc_info=True)
-
-
-def _as_messages(input: str | Sequence[Message]) -> tuple[Message, ...]:
-    asked = (UserMessage(input),) if isinstance(input, str) else tuple(input)
-    if not asked or input == "":
-        raise AgentInvalid("the input is empty: expected a question or at least one message")
-    return asked

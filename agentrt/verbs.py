@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
-from agentrt.agent import Agent, Budget
+from agentrt.agent import Agent
 from agentrt.errors import AgentInvalid
 from agentrt.messages import Answer, Message
 from agentrt.runs.feed import FeedReader
 from agentrt.runs.owner import Run
-from agentrt.runtime import Runtime
+from agentrt.runtime import RunOptions, Runtime
 
 D = TypeVar("D")
 
 
-class RunOptions(TypedDict, total=False):
-    """What `run` and `stream` take besides agent, input and deps; each as in `Runtime.start`."""
+class VerbOptions(RunOptions, total=False):
+    """What `run` and `stream` take besides agent, input and deps: the Runtime to use, and its options."""
 
-    thread: str | None
-    messages: Sequence[Message]
-    deadline: float | None
-    budget: Budget | None
-    metadata: Mapping[str, str] | None
     runtime: Runtime | None
 
 
@@ -48,9 +43,11 @@ class Running:
 
 
 @overload
-async def run(agent: Agent[None], input: str | Sequence[Message], **options: Unpack[RunOptions]) -> Answer: ...
+async def run(agent: Agent[None], input: str | Sequence[Message], **options: Unpack[VerbOptions]) -> Answer: ...
 @overload
-async def run(agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]) -> Answer: ...
+async def run(
+    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[VerbOptions]
+) -> Answer: ...
 async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any) -> Answer:
     """Ask an agent and wait for its answer. Cancelling the wait cancels the run and sees it end.
 
@@ -67,11 +64,11 @@ async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = 
 
 @overload
 def stream(
-    agent: Agent[None], input: str | Sequence[Message], **options: Unpack[RunOptions]
+    agent: Agent[None], input: str | Sequence[Message], **options: Unpack[VerbOptions]
 ) -> AbstractAsyncContextManager[Running]: ...
 @overload
 def stream(
-    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
+    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[VerbOptions]
 ) -> AbstractAsyncContextManager[Running]: ...
 @asynccontextmanager
 async def stream(

@@ -32,7 +32,8 @@ class Journal(Protocol):
     def append(self, run_id: str, epoch: int, fact: Fact) -> Future[None]:
         """Enqueue now, in the order of the calls; the future is done once the fact is kept.
 
-        Cancelling who waits for the future does not take the fact back.
+        Cancelling who waits for the future does not take the fact back. An implementation raises nothing
+        here, never cancels the future, and settles it in the end: a run waits for its last fact.
         """
         ...
 

@@ -15,7 +15,7 @@ class MemoryJournal:
     """Keeps facts as long as it lives; an append is kept at once."""
 
     def __init__(self) -> None:
-        self._facts: dict[str, list[Fact]] = {}
+        self._facts: dict[str, dict[int, Fact]] = {}  # by seq
         self._epochs: dict[str, int] = {}
         self._threads: dict[str, list[str]] = {}
 
@@ -27,14 +27,18 @@ class MemoryJournal:
                 JournalFailed(f"run {run_id} belongs to epoch {current}, not {epoch}: it was taken over")
             )
             return kept
-        self._facts.setdefault(run_id, []).append(fact)
+        facts = self._facts.setdefault(run_id, {})
+        if fact.seq in facts:
+            kept.set_exception(JournalFailed(f"fact {fact.seq} of run {run_id} is there already"))
+            return kept
+        facts[fact.seq] = fact
         if isinstance(fact, RunStarted) and fact.thread is not None:
             self._threads.setdefault(fact.thread, []).append(run_id)
         kept.set_result(None)
         return kept
 
     async def read(self, run_id: str, after: int = 0) -> Sequence[Fact]:
-        return [fact for fact in self._facts.get(run_id, ()) if fact.seq > after]
+        return [fact for fact in self._facts.get(run_id, {}).values() if fact.seq > after]
 
     async def take(self, run_id: str) -> int:
         self._epochs[run_id] = self._epochs.get(run_id, 0) + 1
@@ -42,7 +46,7 @@ class MemoryJournal:
 
     async def runs(self, *, thread: str | None = None, unfinished: bool = False) -> Sequence[RunRow]:
         ids = self._facts if thread is None else self._threads.get(thread, ())
-        rows = [_row(self._facts[run_id]) for run_id in ids]
+        rows = [_row(tuple(self._facts[run_id].values())) for run_id in ids]
         return [row for row in rows if row is not None and not (unfinished and row.ended)]
 
     async def aclose(self) -> None:

@@ -87,6 +87,7 @@ def count_reply(message: AssistantMessage, model: str) -> Count:
     return _count(_PER_REPLY + _add_message(message, texts), texts, model)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def estimate(text: str) -> int:
     """Tokens by the look of a text: words (long ones several times), numbers and signs, and each
     character of a script without spaces, times 1.3. It leans to the high side. A quarter of the
