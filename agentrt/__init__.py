@@ -6,6 +6,7 @@ They are loaded at first use, so that `import agentrt` costs nothing.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from agentrt.toolbox.context import Context
     from agentrt.toolbox.define import Tool, tool
     from agentrt.verbs import run, stream
+
+logging.getLogger("agentrt").addHandler(logging.NullHandler())  # whoever wants our log says so
 
 __version__ = "0.1.0"
 

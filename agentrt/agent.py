@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import D_contra, Registry
 
@@ -21,7 +21,7 @@ class Budget:
         tokens: Input and output tokens together, over all turns; checked between turns.
 
     Raises:
-        AgentInvalid: a bound of zero or less.
+        SettingInvalid: a bound of zero or less.
     """
 
     turns: int = 20
@@ -31,7 +31,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name, bound in (("turns", self.turns), ("tool_calls", self.tool_calls), ("tokens", self.tokens)):
             if bound is not None and bound < 1:
-                raise AgentInvalid(f"Budget({name}={bound}): a budget needs at least 1 of {name}")
+                raise SettingInvalid(f"Budget({name}={bound}): a budget needs at least 1 of {name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Agent(Generic[D_contra]):
         temperature: As the provider defines it; None leaves it to the provider.
 
     Raises:
-        AgentInvalid: no name, or a model that does not name its provider.
+        SettingInvalid: no name, or a model that does not name its provider.
         ToolInvalid: two tools of one name, or something that is no tool.
     """
 
@@ -63,10 +63,10 @@ class Agent(Generic[D_contra]):
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise AgentInvalid('Agent(name=""): an agent needs a name, e.g. "clerk"')
+            raise SettingInvalid('Agent(name=""): an agent needs a name, e.g. "clerk"')
         provider, _, model = self.model.partition(":")
         if not provider or not model:
-            raise AgentInvalid(
+            raise SettingInvalid(
                 f'Agent(model="{self.model}"): expected "provider:model", e.g. "openai:gpt-5-mini" or "local:rules"'
             )
         object.__setattr__(self, "registry", Registry(self.tools))

@@ -4,7 +4,7 @@
 
     AgentrtError
     |-- ConfigurationError          the programmer: something cannot work as written
-    |   |-- AgentInvalid              an agent, budget or limit that makes no sense
+    |   |-- SettingInvalid            a value that makes no sense: of an agent, a limit, a call of a verb
     |   |-- ToolInvalid               a function that cannot become a tool; two tools of one name
     |   |-- ProviderUnknown           a model name whose provider nobody described
     |   `-- KeyMissing                a provider that needs a key and has none
@@ -54,10 +54,10 @@ class ConfigurationError(AgentrtError):
     code = "configuration"
 
 
-class AgentInvalid(ConfigurationError):
-    """An agent, budget, limit or call of a verb that makes no sense."""
+class SettingInvalid(ConfigurationError):
+    """A value that makes no sense: of an agent, a budget, a limit, a provider, a call of a verb."""
 
-    code = "agent_invalid"
+    code = "setting_invalid"
 
 
 class ToolInvalid(ConfigurationError):

@@ -99,8 +99,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What a run came to.
 
     `messages` is the whole conversation, the thread's history included, and always a valid one: every
-    call in it has a result. `usage` is this run's. `finish` is why the model stopped; None if it was
-    never asked.
+    call in it has a result. `usage` is this run's. `finish` is why the model stopped: "length" says that it
+    ran into its output limit, so that `output` ends in the middle; None if it was never asked.
     """
 
     output: str

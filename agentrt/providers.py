@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agentrt.errors import AgentInvalid, KeyMissing, ProviderUnknown
+from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
 from agentrt.gate.limits import Limits
 
 if TYPE_CHECKING:
@@ -25,23 +26,35 @@ class Provider:
         base_url: Address up to and with "/v1"; None is OpenAI's own.
         api_key: The key; None where the service asks for none.
         limits: How much it lets us have.
+        connect_timeout: Seconds for a connection, and as many again for its TLS handshake.
+        first_byte_timeout: Seconds from sending a request to the reply's first sign of life. A model that
+            thinks before it speaks may need more.
+        idle_timeout: Seconds between two signs of life.
         transport: Carries requests in place of the network, for tests and proxies of one's own.
 
     Raises:
-        AgentInvalid: a name that cannot stand before a colon, or an address that is none.
+        SettingInvalid: a name that cannot stand before a colon, or an address that is none.
     """
 
     name: str
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+    connect_timeout: float = 5.0
+    first_byte_timeout: float = 60.0
+    idle_timeout: float = 30.0
     transport: httpx2.AsyncBaseTransport | None = None
 
     def __post_init__(self) -> None:
         if not self.name or ":" in self.name:
-            raise AgentInvalid(f'Provider(name="{self.name}"): expected a name without a colon, e.g. "openai"')
+            raise SettingInvalid(f'Provider(name="{self.name}"): expected a name without a colon, e.g. "openai"')
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise SettingInvalid(f'Provider(name="{self.name}"): expected a key of ASCII characters without blanks')
+        for name in ("connect_timeout", "first_byte_timeout", "idle_timeout"):
+            if not getattr(self, name) > 0:
+                raise SettingInvalid(f"Provider({name}={getattr(self, name)}): expected more than 0 seconds")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise AgentInvalid(
+            raise SettingInvalid(
                 f'Provider(base_url="{self.base_url}"): expected an address, e.g. "http://127.0.0.1:8000/v1"'
             )
 
@@ -50,12 +63,12 @@ def by_name(providers: Iterable[Provider]) -> dict[str, Provider]:
     """Providers by name.
 
     Raises:
-        AgentInvalid: two that differ have one name.
+        SettingInvalid: two that differ have one name.
     """
     known: dict[str, Provider] = {}
     for provider in providers:
         if known.setdefault(provider.name, provider) != provider:
-            raise AgentInvalid(f'two different providers are named "{provider.name}"; give each a name of its own')
+            raise SettingInvalid(f'two different providers are named "{provider.name}"; give each a name of its own')
     return known
 
 
@@ -74,7 +87,7 @@ def find(name: str, known: Mapping[str, Provider], environ: Mapping[str, str]) -
             f'no provider is named "{name}"; known are {names}. '
             f'Give Runtime(providers=[Provider(name="{name}", base_url=...)]), or use openai: with OPENAI_BASE_URL'
         )
-    base_url, key = environ.get("OPENAI_BASE_URL") or None, environ.get("OPENAI_API_KEY") or None
+    base_url, key = environ.get("OPENAI_BASE_URL") or None, environ.get("OPENAI_API_KEY", "").strip() or None
     if key is None and base_url is None:
         raise KeyMissing("openai: needs a key; set OPENAI_API_KEY, or OPENAI_BASE_URL for a service without one")
     return Provider(name="openai", base_url=base_url, api_key=key)

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from agentrt.agent import Agent, Budget
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Statistics
 from agentrt.journal.journal import Journal
@@ -41,6 +41,8 @@ from agentrt.toolbox.threads import Threads
 logger = logging.getLogger(__name__)
 
 _current: ContextVar[Runtime | None] = ContextVar("agentrt_runtime", default=None)
+_inside: ContextVar[frozenset[tuple[Runtime, str]]] = ContextVar("agentrt_threads", default=frozenset())
+"""The threads whose runs enclose the caller, a tool."""
 
 
 D = TypeVar("D")
@@ -76,7 +78,7 @@ class Runtime:
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
 
     Raises:
-        AgentInvalid: two different providers of one name.
+        SettingInvalid: two different providers of one name.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Runtime:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         if grace < 0:
-            raise AgentInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
+            raise SettingInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
         self._providers = by_name(providers)
         self._journal = MemoryJournal() if journal is None else journal
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
@@ -103,12 +105,14 @@ class Runtime:
         self._closed = False
         self._group: asyncio.TaskGroup | None = None
         self._token: Token[Runtime | None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._epoch = 0.0
 
     @staticmethod
     def current() -> Runtime | None:
-        """The Runtime whose `async with` encloses the caller."""
-        return _current.get()
+        """The Runtime whose `async with` encloses the caller, on the caller's event loop."""
+        current = _current.get()
+        return current if current is not None and current._loop is asyncio.get_running_loop() else None
 
     @property
     def stragglers(self) -> tuple[str, ...]:
@@ -133,8 +137,9 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         if self._group is not None:
-            raise AgentInvalid("this Runtime was entered before; make a new one")
-        self._epoch = time.time() - asyncio.get_running_loop().time()
+            raise SettingInvalid("this Runtime was entered before; make a new one")
+        self._loop = asyncio.get_running_loop()
+        self._epoch = time.time() - self._loop.time()
         self._group = await asyncio.TaskGroup().__aenter__()
         self._token = _current.set(self)
         return self
@@ -191,14 +196,20 @@ class Runtime:
             metadata: Kept in `RunStarted`, shown to tools.
 
         Raises:
-            AgentInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
+            SettingInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
                 none, or a Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
         """
         if self._group is None or self._closed:
-            raise AgentInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
+            raise SettingInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
+        if self._loop is not asyncio.get_running_loop():
+            raise SettingInvalid("this Runtime lives on another event loop; enter one of its own on this loop")
+        if thread is not None and (self, thread) in _inside.get():
+            raise SettingInvalid(
+                f'a run inside of thread "{thread}" would wait for itself; give it a thread of its own'
+            )
         if thread is not None and messages:
-            raise AgentInvalid("thread= and messages= together: a thread has its history already; give one of them")
+            raise SettingInvalid("thread= and messages= together: a thread has its history already; give one of them")
         conversation, seconds = as_messages(input, messages), as_deadline(deadline)
         service = self._service(agent)
         order = Order(
@@ -229,12 +240,14 @@ class Runtime:
         run = Run(order, ports, history)
         self._runs[run.run_id] = run
         row.append(run)
-        owner = self._group.create_task(self._live(run), name=f"owner {run.run_id}")
+        owner = self._group.create_task(self._live(run, order.thread), name=f"owner {run.run_id}")
         owner.add_done_callback(lambda _: self._gone(run, order.thread))
         return run
 
-    async def _live(self, run: Run) -> None:
+    async def _live(self, run: Run, thread: str | None) -> None:
         _current.set(self)  # a tool that runs an agent does so here, wherever its own run was started
+        if thread is not None:
+            _inside.set(_inside.get() | {(self, thread)})
         await run.live()
 
     def _gone(self, run: Run, thread: str | None) -> None:
@@ -268,6 +281,9 @@ class Runtime:
                     base_url=provider.base_url,
                     api_key=provider.api_key or NO_KEY,
                     transport=provider.transport,
+                    connect_timeout=provider.connect_timeout,
+                    first_byte_timeout=provider.first_byte_timeout,
+                    idle_timeout=provider.idle_timeout,
                     wall=self.now,
                 ),
                 Gate(name, provider.limits, random=self._random),

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, Unpack, overload
 
 from agentrt.agent import Agent
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.messages import Answer, Message
 from agentrt.runs.feed import FeedReader
 from agentrt.runs.owner import Run
@@ -93,7 +93,7 @@ async def _runtime(options: dict[str, Any]) -> AsyncGenerator[Runtime, None]:
         yield given
         return
     if options.get("thread") is not None:
-        raise AgentInvalid(
+        raise SettingInvalid(
             "thread= needs a Runtime that outlives the call; write `async with Runtime():` around the conversation"
         )
     async with Runtime() as own:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 
-from agentrt import Agent, Context, RunFailed, Runtime, stream, tool
+from agentrt import Agent, Context, RunFailed, Runtime, ToolError, stream, tool
 from agentrt.events import GateWaited, TextDelta, ToolReturned, ToolStarted
+from agentrt.offloop import aside
 
 Warehouse = dict[str, int]
 
@@ -30,6 +32,8 @@ async def stock(ctx: Context[Warehouse], sku: str) -> int:
 @tool(timeout=5, effect="write")
 async def reserve(ctx: Context[Warehouse], sku: str, units: int) -> str:
     """Put units of an article aside for the customer."""
+    if ctx.deps[sku] < units:
+        raise ToolError(f"only {ctx.deps[sku]} of {sku} are left")
     ctx.deps[sku] -= units
     return f"{units} of {sku} reserved, {ctx.deps[sku]} left"
 
@@ -68,9 +72,10 @@ async def main() -> None:
     """Questions from standard input, until it ends."""
     warehouse = {"A-1207": 3, "B-33": 0}
     async with Runtime():
-        while question := (await asyncio.to_thread(sys.stdin.readline)).strip():
+        while question := (await aside(sys.stdin.readline)).strip():
             await answer(question, warehouse)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -20,6 +20,7 @@ from agentrt.local.rules import RulesProvider
 from agentrt.local.wire import serve
 from agentrt.offloop import aside
 from agentrt.providers import Provider
+from agentrt.runs.asked import as_deadline
 from agentrt.runtime import Runtime
 from agentrt.verbs import stream
 
@@ -46,7 +47,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
     console = Console()
-    budget = Budget(turns=arguments.turns)
+    budget, _ = Budget(turns=arguments.turns), as_deadline(arguments.deadline)
     agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, budget=budget)
     async with _providers(arguments.model) as providers, Runtime(providers=providers, grace=GRACE) as runtime:
         runtime.check(agent)
@@ -104,6 +105,6 @@ async def _chat(console: Console, agent: Agent, deadline: float) -> int:
         if console.is_terminal:
             console.print("\n[bold]>[/bold] ", end="")
         line = await aside(sys.stdin.readline)
-        if not line.strip():
+        if line.strip() in {"", "quit", "exit"}:
             return 0
         await _ask(console, agent, line.strip(), deadline)

@@ -13,11 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import AgentInvalid, AgentrtError
+from agentrt.errors import AgentrtError, SettingInvalid
 from agentrt.index.sqlite import SqliteIndex
 from agentrt.local.corpus import MANIFEST, corpus_handler, language_reference, readme_path, readmes
 from agentrt.local.environment import build_environment
@@ -81,7 +81,7 @@ async def demo_tools(
 
     Raises:
         AgentrtError: the corpus's address does not answer, or holds nothing that could be indexed.
-        AgentInvalid: `without` names a tool that there is not.
+        SettingInvalid: `without` names a tool that there is not.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentrt-demo-")))
@@ -89,7 +89,7 @@ async def demo_tools(
         server = await stack.enter_async_context(serve(corpus_handler(documents)))
         manifest = corpus or server.url + MANIFEST
         if not manifest.startswith(("http://", "https://")):
-            raise AgentInvalid(f"--corpus {manifest}: expected the address of a manifest, http://...")
+            raise SettingInvalid(f"--corpus {manifest}: expected the address of a manifest, http://...")
         origins = frozenset(urlsplit(url).netloc for url in (manifest, server.url))
         egress = await stack.enter_async_context(Egress(EgressPolicy(allow=origins, content_types=_TYPES)))
         index = SqliteIndex()
@@ -97,7 +97,11 @@ async def demo_tools(
         await _fill(console, index, egress, manifest)
         database = folder / "environment.sqlite"
         await aside(lambda: build_environment(database, lambda name: server.url + readme_path(name)))
-        tools: tuple[Tool, ...] = (search_tool(index), fetch_tool(egress), *database_tools(database, TEMPLATES))
+        tools: tuple[Tool, ...] = (
+            search_tool(index),
+            fetch_tool(egress, max_chars=20_000),
+            *database_tools(database, TEMPLATES),
+        )
         yield _less(tools, without)
 
 
@@ -106,7 +110,7 @@ def _less(tools: tuple[Tool, ...], without: Sequence[str]) -> tuple[Tool, ...]:
     known = {tool.name for tool in tools} | {DATABASE}
     for name in without:
         if name not in known:
-            raise AgentInvalid(f"--without {name}: there is no such tool; there are {', '.join(sorted(known))}")
+            raise SettingInvalid(f"--without {name}: there is no such tool; there are {', '.join(sorted(known))}")
     left_out = {*without, *(named if DATABASE in without else ())}
     return tuple(tool for tool in tools if tool.name not in left_out)
 
@@ -117,7 +121,6 @@ async def _fill(console: Console, index: SqliteIndex, egress: Egress, manifest: 
         TextColumn("{task.description:>9}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,

@@ -52,7 +52,7 @@ class Timeline:
                 self.started_at = event.at
                 self._ask(0.0)
             case TextDelta() if self._model is not None:
-                self._model.state, self._model.note = "writing", "writes"
+                self._model.state, self._model.note = "writing", "to first word"
             case GateWaited() | Retrying() | CallAttempted():
                 self._note(event)
             case ModelReplied():
@@ -93,11 +93,18 @@ class Timeline:
         if not self._by_call and all(row.ended is not None for row in self.rows):
             self._ask(now)
 
+    def interrupt(self, at: float) -> None:
+        """Whoever watched goes away: what still runs is being stopped."""
+        self._close(self.now(at), "cancelled")
+
     def _over(self, event: RunEnded, now: float) -> None:
         self.seconds, self.usage = now, event.usage
+        self._close(now, "cancelled" if event.outcome != "success" else "ok")
+
+    def _close(self, now: float, state: str) -> None:
         for row in self.rows:
             if row.ended is None:
-                row.ended, row.state = now, "cancelled" if event.outcome != "success" else "ok"
+                row.ended, row.state = now, state
 
     def _note(self, event: GateWaited | Retrying | CallAttempted) -> None:
         if self._model is None:

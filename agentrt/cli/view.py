@@ -6,13 +6,14 @@ follows below, printed piece by piece. Without a terminal the same is printed as
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -20,13 +21,18 @@ from rich.text import Text
 
 from agentrt.cli.timeline import Row, Timeline
 from agentrt.cli.wrap import Wrap
-from agentrt.events import AnyEvent, Rewound, RunEnded, RunStarted, TextDelta, ToolReturned
+from agentrt.events import AnyEvent, Rewound, RunEnded, RunStarted, TextDelta, ToolReturned, ToolStarted
 
 _STYLES = {"running": "cyan", "writing": "cyan", "ok": "green", "error": "red", "timeout": "red", "cancelled": "yellow"}
 _MARKS = {"writing": "✎", "ok": "✓", "error": "✗", "timeout": "✗", "cancelled": "■"}
 _BAR = 24
 _REST = 20 + _BAR + 10 + 16
 """Cells of a row that its detail leaves to mark, name, bar, time and note."""
+_COLUMNS: tuple[tuple[JustifyMethod, int], ...] = (
+    ("left", 1), ("left", 5), ("left", 4), ("left", 1), ("right", 8), ("left", 0),
+)  # fmt: skip
+"""Mark, name, detail, bar, time, note: how they stand, and the cells they keep on a narrow terminal."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _REFRESH = 12.0
 """Frames a second of the live table."""
 
@@ -40,6 +46,7 @@ class RunView:
         self._live: Live | None = None
         self._clock = console.get_time
         self._offset = 0.0
+        self._drawn = 0
         self._wrap: Wrap | None = None
 
     def __enter__(self) -> Self:
@@ -48,6 +55,8 @@ class RunView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._live is not None:
+            self._timeline.interrupt(self._clock() + self._offset)
         self._settle()
 
     def show(self, event: AnyEvent) -> None:
@@ -56,11 +65,10 @@ class RunView:
         match event:
             case RunStarted():
                 self._offset = event.at - self._clock()
-                if self._console.is_terminal:
-                    self._live = Live(
-                        get_renderable=self._table, console=self._console, refresh_per_second=_REFRESH, transient=False
-                    )
-                    self._live.start()
+                self._open()
+            case ToolStarted() if self._live is None:
+                self._drawn = len(self._timeline.rows) - 1  # a model spoke before it called: a table below its words
+                self._open()
             case TextDelta():
                 self._say(event.text)
             case Rewound():
@@ -75,6 +83,15 @@ class RunView:
             case _:
                 pass
 
+    def _open(self) -> None:
+        """Begin a live table of the rows from here on."""
+        if self._wrap is not None:
+            self._print(self._wrap.rest() + "\n")
+            self._wrap = None
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=_REFRESH)
+            self._live.start()
+
     def _say(self, text: str) -> None:
         self._settle()
         if self._wrap is None:
@@ -84,7 +101,7 @@ class RunView:
 
     def _print(self, text: str) -> None:
         if text:
-            self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(_harmless(text), end="", markup=False, highlight=False, soft_wrap=True)
 
     def _settle(self) -> None:
         """Draw the table once more and leave it where it stands."""
@@ -96,9 +113,9 @@ class RunView:
         now = self._timeline.seconds or self._timeline.now(self._clock() + self._offset)
         span = max([now, *(row.ended or now for row in self._timeline.rows)], default=0.0) or 1e-9
         table = Table.grid(padding=(0, 1))
-        for justify in ("left", "left", "left", "left", "right", "left"):
-            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
-        for row in self._timeline.rows:
+        for justify, least in _COLUMNS:
+            table.add_column(justify=justify, min_width=least, no_wrap=True, overflow="ellipsis")
+        for row in self._timeline.rows[self._drawn :]:
             style = _STYLES.get(row.state, "cyan")
             ended = now if row.ended is None else row.ended
             mark: RenderableType = (
@@ -118,11 +135,20 @@ class RunView:
         timeline, usage = self._timeline, event.usage
         about = "about " if usage.estimated else ""
         self._console.print(
-            f"\n{timeline.turns} turns, {timeline.calls} tool calls, {about}{usage.input_tokens:,} tokens in and "
-            f"{usage.output_tokens:,} out, {timeline.seconds:.2f} s",
+            f"\n{_many(timeline.turns, 'turn')}, {_many(timeline.calls, 'tool call')}, "
+            f"{about}{usage.input_tokens:,} tokens in and {usage.output_tokens:,} out, {timeline.seconds:.2f} s",
             style="dim",
             highlight=False,
         )
+
+
+def _harmless(text: str) -> str:
+    """Without what would steer the terminal: models and documents are not trusted with it."""
+    return _CONTROLS.sub("", text)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def bar(started: float, ended: float, span: float, style: str) -> Text:
@@ -145,6 +171,6 @@ def _detail(row: Row, width: int) -> str:
     try:
         arguments = msgspec.json.decode(row.detail, type=dict[str, Any])
     except msgspec.DecodeError:
-        return row.detail[:width]
-    shown = ", ".join(_short(str(value)) for value in arguments.values())
+        return _harmless(row.detail[:width])
+    shown = _harmless(", ".join(_short(str(value)) for value in arguments.values()))
     return shown if len(shown) <= width else f"…{shown[1 - width :]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Limits:
         concurrency: Calls in flight at the same time.
 
     Raises:
-        AgentInvalid: a value that allows nothing or is no number.
+        SettingInvalid: a value that allows nothing or is no number.
     """
 
     requests: float | None = None
@@ -32,16 +32,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not _positive(self.per):
-            raise AgentInvalid(f"Limits(per={self.per!r}): a period needs more than 0 seconds")
+            raise SettingInvalid(f"Limits(per={self.per!r}): a period needs more than 0 seconds")
         for name, limit in (("requests", self.requests), ("tokens", self.tokens)):
             if limit is not None and not _positive(limit):
-                raise AgentInvalid(
+                raise SettingInvalid(
                     f"Limits({name}={limit!r}): needs more than 0 {name} per {self.per:g} s, or None for no limit"
                 )
         if not _positive(self.burst) and self.burst != 0:
-            raise AgentInvalid(f"Limits(burst={self.burst!r}): needs 0 or more seconds of the rate")
+            raise SettingInvalid(f"Limits(burst={self.burst!r}): needs 0 or more seconds of the rate")
         if type(self.concurrency) is not int or self.concurrency < 1:
-            raise AgentInvalid(f"Limits(concurrency={self.concurrency!r}): needs a whole number of calls, 1 or more")
+            raise SettingInvalid(f"Limits(concurrency={self.concurrency!r}): needs a whole number of calls, 1 or more")
 
 
 def _positive(value: object) -> bool:

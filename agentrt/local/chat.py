@@ -239,7 +239,7 @@ def write_whole(completion: Completion) -> bytes:
     return msgspec.json.encode({**_head(completion, "chat.completion"), "choices": [choice], "usage": completion.usage})
 
 
-Cut = Callable[[str], Iterable[str]]
+Fragment = Callable[[str], Iterable[str]]
 
 
 def fragments(text: str) -> Iterator[str]:
@@ -253,7 +253,7 @@ def fragments(text: str) -> Iterator[str]:
         start = end
 
 
-def write_stream(completion: Completion, *, include_usage: bool, cut: Cut = fragments) -> Iterator[bytes]:
+def write_stream(completion: Completion, *, include_usage: bool, cut: Fragment = fragments) -> Iterator[bytes]:
     """The server-sent events of a streamed answer, one item each: the last one is `[DONE]`.
 
     `cut` says how text and arguments are cut into chunks.
@@ -269,7 +269,7 @@ def write_stream(completion: Completion, *, include_usage: bool, cut: Cut = frag
     yield b"data: [DONE]\n\n"
 
 
-def _deltas(reply: AssistantMessage, cut: Cut) -> Iterator[dict[str, Any]]:
+def _deltas(reply: AssistantMessage, cut: Fragment) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": None if reply.tool_calls and not reply.content else ""}
     for text in cut(reply.content):
         yield {"content": text}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
 
 DEADLINE = 600.0
@@ -18,17 +18,17 @@ def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tu
     """The conversation a run begins with: what came before, and what is asked now.
 
     Raises:
-        AgentInvalid: nothing is asked, something is no message, or a call has no result or more than one.
+        SettingInvalid: nothing is asked, something is no message, or a call has no result or more than one.
     """
     asked = (UserMessage(input),) if isinstance(input, str) else _all_messages(input, "input")
     if not asked or input == "":
-        raise AgentInvalid("the input is empty: expected a question or at least one message")
+        raise SettingInvalid("the input is empty: expected a question or at least one message")
     conversation = (*_all_messages(before, "messages"), *asked)
     open_calls: set[str] = set()
     for message in conversation:
         if isinstance(message, ToolMessage):
             if message.call_id not in open_calls:
-                raise AgentInvalid(
+                raise SettingInvalid(
                     f'a ToolMessage answers "{message.call_id}", which no message right before it called'
                 )
             open_calls.remove(message.call_id)
@@ -37,18 +37,18 @@ def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tu
         elif isinstance(message, AssistantMessage):
             open_calls = {call.id for call in message.tool_calls}
     if open_calls:
-        raise AgentInvalid(f"tool calls without a ToolMessage behind them: {', '.join(sorted(open_calls))}")
+        raise SettingInvalid(f"tool calls without a ToolMessage behind them: {', '.join(sorted(open_calls))}")
     return conversation
 
 
 def _all_messages(given: object, name: str) -> tuple[Message, ...]:
     """`given` as messages; annotations bind nobody at run time."""
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise AgentInvalid(f"{name}={given!r:.80}: expected a sequence of messages, e.g. [UserMessage(...)]")
+        raise SettingInvalid(f"{name}={given!r:.80}: expected a sequence of messages, e.g. [UserMessage(...)]")
     messages: list[Message] = []
     for message in given:  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(message, _KINDS):
-            raise AgentInvalid(f"{name}: expected messages, e.g. UserMessage(...), and got {message!r:.80}")
+            raise SettingInvalid(f"{name}: expected messages, e.g. UserMessage(...), and got {message!r:.80}")
         messages.append(message)
     return tuple(messages)
 
@@ -57,9 +57,9 @@ def as_deadline(seconds: float | None) -> float:
     """Seconds from now.
 
     Raises:
-        AgentInvalid: zero, less, or not a number of seconds.
+        SettingInvalid: zero, less, or not a number of seconds.
     """
     seconds = DEADLINE if seconds is None else seconds
     if not 0 < seconds < inf:
-        raise AgentInvalid(f"deadline={seconds}: expected more than 0 seconds from now, and not for ever")
+        raise SettingInvalid(f"deadline={seconds}: expected more than 0 seconds from now, and not for ever")
     return seconds

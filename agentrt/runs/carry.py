@@ -49,7 +49,9 @@ async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools:
         temperature=agent.temperature,
     )
     turn = Turn(f"{order.run_id}:m{state.turns + 1}", ports.model, request, record.tell, _call_ids(state.messages))
-    tokens = count_request(request).tokens if ports.gate.limits.tokens is not None else 0
+    tokens = 0
+    if ports.gate.limits.tokens is not None:
+        tokens = count_request(request).tokens + (agent.max_output_tokens or 0)
     knock = Knock(tokens=tokens, deadline=order.deadline, watch=record.tell, model=order.model)
     await record.keep(await ask(turn, ports.gate, knock))
 

@@ -60,7 +60,7 @@ def _over_budget(state: RunState, budget: Budget) -> End | None:
     if state.turns >= budget.turns:
         spent = f"{state.turns} of {budget.turns} turns"
     elif state.tool_calls > budget.tool_calls:
-        spent = f"{state.tool_calls} tool calls of {budget.tool_calls}"
+        spent = f"{state.tool_calls} tool calls asked for, {budget.tool_calls} allowed"
     elif budget.tokens is not None and state.usage.total_tokens >= budget.tokens:
         spent = f"{state.usage.total_tokens} of {budget.tokens} tokens"
     else:

@@ -10,6 +10,8 @@ a result for every call without one, then the one `RunEnded`.
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from asyncio import Future, Task
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -31,6 +33,8 @@ from agentrt.runs.moves import End
 from agentrt.runs.order import Order, Ports
 from agentrt.runs.record import Record
 from agentrt.runs.state import RunState
+
+logger = logging.getLogger(__name__)
 
 History = Callable[[], Awaitable[tuple[str | None, RunState]]]
 """Waits for the thread's previous run; gives its id and the state this one begins in."""
@@ -54,7 +58,10 @@ class Run:
         self._record = Record(order.run_id, ports.journal, ports.now)
         self._carrier: Task[End] | None = None
         self._cancelled: str | None = None
-        self._ended: Future[None] = asyncio.get_running_loop().create_future()
+        self._thread = threading.get_ident()
+        self._loop = asyncio.get_running_loop()
+        self._ended: Future[None] = self._loop.create_future()
+        self._error: Exception | None = None
 
     @property
     def state(self) -> RunState:
@@ -66,7 +73,13 @@ class Run:
         return self._record.feed.read(after)
 
     def cancel(self, reason: str = "") -> None:
-        """Stop now: close the provider's connection, cancel the tools. Returns at once; see `wait`."""
+        """Stop now: close the provider's connection, cancel the tools. Returns at once; see `wait`.
+
+        May be called from any thread.
+        """
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.cancel, reason)
+            return
         if self._cancelled is not None or (self._carrier is not None and self._carrier.done()):
             return
         self._cancelled = reason or "asked"
@@ -108,7 +121,7 @@ class Run:
         failure = _FAILURES.get(ended.outcome, RunFailed)
         if ended.outcome == "failed" and (ended.code or "").startswith(_PROVIDER_CODES):
             failure = ProviderFailed
-        raise failure(ended.message, answer=answer, reason=ended.code)
+        raise failure(ended.message, answer=answer, reason=ended.code) from self._error
 
     # ---- the owner's own task ----------------------------------------------------------------------
 
@@ -153,11 +166,14 @@ class Run:
                 await self._start(previous, state)
                 return await carry(self._order, self._record, self._ports)
         except (ProviderError, GateTimeout) as error:
+            self._error = error
             return End("failed", error.code, str(error))
-        except Exception as error:  # noqa: BLE001 - a run never raises into the Runtime's group
+        except Exception as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 return End("deadline", "run_timeout", "the run's deadline passed")
-            return End("failed", "internal", f"{type(error).__name__}: {error}")
+            logger.warning("run %s failed", self.run_id, exc_info=error)
+            self._error = error
+            return End("failed", "internal", f"internal error; the log of run {self.run_id} says more")
 
     async def _start(self, previous: str | None, state: RunState) -> None:
         record, order = self._record, self._order
@@ -187,8 +203,11 @@ class Run:
             partial = AssistantMessage(content=text)
             usage = Usage(requests=1, estimated=True)
             record.happened(ModelReplied(message_id=message_id, message=partial, finish="cancelled", usage=usage))
+        stragglers = self._ports.caller.stragglers.of(self.run_id)
         for call in record.state.open_calls:
             content = f"The call was stopped: {end.message or end.outcome}."
+            if call.name in stragglers:
+                content = "The call was told to stop and has not stopped: it may still take effect."
             record.happened(
                 ToolReturned(call_id=call.id, name=call.name, status="cancelled", content=content, code="cancelled")
             )
@@ -198,7 +217,7 @@ class Run:
                 code=end.code,
                 message=end.message,
                 usage=record.state.usage,
-                stragglers=self._ports.caller.stragglers.of(self.run_id),
+                stragglers=stragglers,
             )
         )
 

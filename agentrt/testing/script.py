@@ -31,12 +31,12 @@ class Reply(msgspec.Struct, frozen=True):
     usage: tuple[int, int] | None
 
 
-Script = Sequence[Reply] | Callable[[dict[str, Any]], Reply]
+Script = Sequence[Reply | str] | Callable[[dict[str, Any]], Reply]
 
 
-def call(name: str, *, id: str = "", **arguments: Any) -> ToolCall:
-    """A tool call for `reply(calls=[...])`; without an `id` it gets one of its own."""
-    return ToolCall(id, name, msgspec.json.encode(arguments).decode())
+def call(name: str, /, *, call_id: str = "", **arguments: Any) -> ToolCall:
+    """A tool call for `reply(calls=[...])`; without a `call_id` it gets one of its own."""
+    return ToolCall(call_id, name, msgspec.json.encode(arguments).decode())
 
 
 def reply(
@@ -63,8 +63,8 @@ class ScriptedModel:
     """A provider that gives the scripted replies, one a request.
 
     Args:
-        script: The replies in order, or a function of the request's decoded body. A request beyond the
-            last reply is an error that says so.
+        script: The replies in order, a text being `reply(text)`, or a function of the request's decoded
+            body. A request beyond the last reply is an error that says so.
 
     Attributes:
         requests: Bodies of the requests so far, decoded.
@@ -95,7 +95,8 @@ class ScriptedModel:
         if callable(self._script):
             turn = self._script(asked)
         elif len(self.requests) <= len(self._script):
-            turn = self._script[len(self.requests) - 1]
+            said = self._script[len(self.requests) - 1]
+            turn = reply(said) if isinstance(said, str) else said
         else:
             text = f"the script has {len(self._script)} replies and this is request {len(self.requests)}"
             return whole(400, error_body(text, "invalid_request_error"), "application/json")

@@ -19,6 +19,7 @@ and `asyncio.timeout` keep stay right.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -33,6 +34,8 @@ from agentrt.toolbox.lower import fit, to_json, well_formed
 from agentrt.toolbox.threads import DaemonThreads, Threads
 
 D = TypeVar("D")
+
+logger = logging.getLogger(__name__)
 
 Work = asyncio.Future[str | BaseException]
 
@@ -194,11 +197,15 @@ def _settled(came_of: str | BaseException) -> Settled:
         case asyncio.CancelledError():
             return "error", "the tool was cancelled by its own code, not by the run", "tool_cancelled_itself"
         case _:
+            if not isinstance(came_of, ToolError):
+                logger.warning("a tool failed", exc_info=came_of)
             return _failed(came_of)
 
 
 def _overran(tool: Tool[Any], work: Work) -> Settled:
-    if not work.done():
+    if not work.done() and tool.run_in == "thread":
+        how = "runs in a thread, which cannot be stopped, and has not stopped: it may still take effect"
+    elif not work.done():
         how = "was told to stop, and has not stopped: it may still take effect"
     elif not work.cancelled():
         how = "ended too late: it may have taken effect"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.gate.limits import Limits
 
 
@@ -34,7 +34,7 @@ def test_by_default_only_the_calls_in_flight_are_limited() -> None:
     ],
 )
 def test_a_limit_that_makes_no_sense_says_what_was_expected(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(AgentInvalid) as caught:
+    with pytest.raises(SettingInvalid) as caught:
         Limits(**wrong)
     assert said in str(caught.value)
 

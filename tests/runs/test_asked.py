@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
 from agentrt.runs.asked import as_deadline, as_messages
 
@@ -36,13 +36,13 @@ def test_a_question_comes_behind_what_was_said_before() -> None:
     ],
 )
 def test_what_no_provider_would_take_is_refused_where_it_enters(input: Any, before: Any, says: str) -> None:
-    with pytest.raises(AgentInvalid, match=re.escape(says)):
+    with pytest.raises(SettingInvalid, match=re.escape(says)):
         as_messages(input, before)
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, nan, inf])
 def test_a_deadline_is_a_number_of_seconds_ahead(seconds: float) -> None:
-    with pytest.raises(AgentInvalid, match="expected more than 0 seconds"):
+    with pytest.raises(SettingInvalid, match="expected more than 0 seconds"):
         as_deadline(seconds)
 
 

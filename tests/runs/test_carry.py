@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from agentrt import Agent, Budget, Context, Limits, Runtime, ToolError, run, stream, tool
+from agentrt import Budget, Context, Limits, ToolError, run, stream, tool
 from agentrt.errors import BudgetExceeded, DeadlineExceeded, ProviderFailed
 from agentrt.events import (
     AnyEvent,
@@ -25,15 +24,9 @@ from agentrt.events import (
     ToolReturned,
     ToolStarted,
 )
-from agentrt.messages import AssistantMessage, ToolMessage, UserMessage
-from agentrt.testing import ScriptedModel, assert_no_leaks, call, faults, reply, run_virtual
-
-
-@tool
-async def wait(seconds: float) -> str:
-    """Wait."""
-    await asyncio.sleep(seconds)
-    return f"waited {seconds}"
+from agentrt.messages import AssistantMessage, UserMessage
+from agentrt.testing import ScriptedModel, call, faults, reply, run_virtual
+from tests.runs.world import clerk, now, results, wait, world
 
 
 @tool
@@ -42,27 +35,8 @@ async def broken() -> str:
     raise ValueError("out of paper")
 
 
-def clerk(*tools: Any, budget: Budget | None = None) -> Agent[Any]:
-    return Agent(name="clerk", model="openai:scripted", tools=tools, budget=budget or Budget())
-
-
-@asynccontextmanager
-async def world(model: ScriptedModel, limits: Limits | None = None) -> AsyncIterator[Runtime]:
-    async with assert_no_leaks(), Runtime(providers=[model.provider("openai", limits=limits)]) as runtime:
-        async with assert_no_leaks(runtime):
-            yield runtime
-
-
 def virtually(main: Coroutine[Any, Any, None]) -> None:
     run_virtual(main)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def results(messages: tuple[Any, ...]) -> list[str]:
-    return [message.content for message in messages if isinstance(message, ToolMessage)]
 
 
 @pytest.mark.smoke
@@ -379,18 +353,5 @@ def test_a_conversation_may_be_handed_in() -> None:
         async with world(model):
             answer = await run(clerk(), "Who am I?", messages=before)
         assert answer.messages[:2] == before
-
-    virtually(main())
-
-
-def test_calls_that_reuse_an_id_of_an_earlier_turn_are_told_apart() -> None:
-    same = call("wait", seconds=0.1, id="call_0")
-    model = ScriptedModel([reply(calls=[same]), reply(calls=[same]), reply("done")])
-
-    async def main() -> None:
-        async with world(model):
-            answer = await run(clerk(wait), "Wait.")
-        ids = [message.call_id for message in answer.messages if isinstance(message, ToolMessage)]
-        assert len(set(ids)) == 2
 
     virtually(main())

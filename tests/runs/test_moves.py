@@ -43,7 +43,7 @@ def test_tools_are_withheld_on_the_last_turn_of_the_budget() -> None:
     ("budget", "spent"),
     [
         (Budget(turns=1), "1 of 1 turns"),
-        (Budget(tool_calls=1), "2 tool calls of 1"),
+        (Budget(tool_calls=1), "2 tool calls asked for, 1 allowed"),
         (Budget(tokens=15), "15 of 15 tok"),
     ],
 )
