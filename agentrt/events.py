@@ -163,7 +163,7 @@ class Retrying(Event, frozen=True, kw_only=True, tag="Retrying"):
 
 
 class Rewound(Event, frozen=True, kw_only=True, tag="Rewound"):
-    """The reply broke off after text was shown: forget `message_id`, `replaced_by` takes its place."""
+    """The reply broke off after part of it was shown: forget `message_id`, `replaced_by` takes its place."""
 
     message_id: str
     replaced_by: str

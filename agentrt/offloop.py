@@ -16,10 +16,21 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+def daemon(target: Callable[[], None], name: str, loop: asyncio.AbstractEventLoop) -> None:
+    """Start a daemon thread that will report to `loop`.
+
+    Raises:
+        RuntimeError: the loop's clock is virtual; it would run away from the thread.
+    """
+    if getattr(loop, "virtual", False):
+        raise RuntimeError(f"a virtual clock cannot wait for the thread {name!r}; run it inline or on a real loop")
+    threading.Thread(target=target, name=name, daemon=True).start()
+
+
 async def aside(call: Callable[[], T]) -> T:
     """What `call` returns or raises. Cancelling lets go of the thread, which ends when its call does."""
     errand = _Errand(call)
-    threading.Thread(target=errand, name="agentrt-aside", daemon=True).start()
+    daemon(errand, "agentrt-aside", asyncio.get_running_loop())
     return await errand.future
 
 
@@ -48,10 +59,10 @@ class OneThread:
         return errand.future
 
     def _enqueue(self, errand: Callable[[], None], future: asyncio.Future[T]) -> asyncio.Future[T]:
-        self._errands.put(errand)
         if not self._started:
+            daemon(self._run, self._name, asyncio.get_running_loop())
             self._started = True
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        self._errands.put(errand)
         return future
 
     def _run(self) -> None:

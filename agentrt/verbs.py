@@ -56,6 +56,7 @@ async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = 
 
     Raises:
         RunFailed: there is no answer; its subclass says why, and it carries the partial one.
+        JournalFailed: a fact could not be kept, so the run went no further.
         ConfigurationError: something cannot work as written.
     """
     async with stream(agent, input, deps=deps, **options) as running:

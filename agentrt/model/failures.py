@@ -56,16 +56,12 @@ class Complaint(NamedTuple):
     text: str
 
 
-def refusal(
-    status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str | None = None
-) -> ProviderError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ProviderError:
     """The error for an answer other than 2xx.
 
     `headers` are read without regard to case by their mapping; `now` is in seconds since 1970, for
-    dates in them; `secret` is what the provider may not have echoed into our message.
+    dates in them.
     """
-    if secret:
-        body = body.replace(secret.encode(), b"***")
     words = complaint(body)
     error = _class_of_status(status, body[:_READ].decode("utf-8", "replace"))
     return error(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _OPENAI = "https://api.openai.com/v1"
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 _KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+_KEY = 8
+"""Characters from which on a key is one."""
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 _AFTER_FINISH = 1.0
@@ -71,7 +73,13 @@ class Service:
         except ProviderError as error:
             error.status = error.status or attempt.status
             error.request_id = error.request_id or attempt.request_id
+            error.args = (self._without_key(str(error)),)
             raise
+
+    def _without_key(self, text: str) -> str:
+        """Providers echo keys. A short one is a placeholder such as "none", and would be a word of the text, too."""
+        key = self._settings.api_key
+        return text.replace(key, "***") if len(key) >= _KEY else text
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -116,15 +124,14 @@ class Service:
                 error.response.headers,
                 error.response.content,
                 now=self._settings.wall(),
-                secret=self._settings.api_key,
             )
         cause = error.__cause__ or error  # the package wraps what the connection says
         why = excerpt(f"{type(cause).__name__}: {cause}".removesuffix(": "))
         if attempt.status is not None:
             return ReplyIncomplete(f"{self._settings.name}: the connection broke in mid-reply ({why})")
         sent = not isinstance(cause, _NOT_SENT)
-        url = self._client.base_url
-        return ProviderUnreachable(f"{self._settings.name}: no answer from {url.host}:{url.port} ({why})", sent=sent)
+        place = self._client.base_url.netloc.decode()
+        return ProviderUnreachable(f"{self._settings.name}: no answer from {place} ({why})", sent=sent)
 
 
 class _Attempt:

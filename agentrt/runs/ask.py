@@ -1,7 +1,7 @@
 """One turn of the model, through its provider's gate.
 
 The model room makes single attempts and knows no gate; the gate repeats whatever it is given and knows
-no model. Here they meet: pieces become events, a cut attempt that had shown text is rewound, and the
+no model. Here they meet: pieces become events, a cut attempt that had shown something is rewound, and the
 reply becomes the fact `ModelReplied`.
 """
 

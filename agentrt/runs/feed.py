@@ -85,7 +85,7 @@ class Feed:
             position, kept = self._pending[0]
             failure = JournalFailed("the journal let go of a fact") if kept.cancelled() else kept.exception()
             if failure is not None:
-                self._failure = failure
+                self._failure = failure if isinstance(failure, JournalFailed) else JournalFailed(repr(failure))
                 self._shown = position - 1
                 self._pending.clear()
                 self._wake()

@@ -109,6 +109,7 @@ class Run:
 
         Raises:
             RunFailed: there is none; its subclass says why, and it carries the partial answer.
+            JournalFailed: a fact could not be kept, so the run went no further.
         """
         await self.wait()
         if self._record.failure is not None:

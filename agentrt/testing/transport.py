@@ -21,7 +21,8 @@ class InMemoryTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Request(request.method, request.url.path, headers, await request.aread())
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")  # as sent: still percent-encoded
+        asked = Request(request.method, path, headers, await request.aread())
         response = await self._handler(asked)
         headers = dict(response.headers)
         return httpx2.Response(response.status, headers=headers, stream=_Body(response), request=request)

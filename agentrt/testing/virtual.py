@@ -10,7 +10,7 @@ will ever be woken (`Deadlock`), or somebody spins without time passing (`Runawa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -40,10 +40,15 @@ class Runaway(RuntimeError):
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs on virtual seconds, from `start`. Use it through `run_virtual`."""
 
+    virtual = True
+    """Told to what would start a thread: no thread can be waited for here."""
+
     def __init__(self, start: float = 0.0) -> None:
         super().__init__()
         self._now = start
         self._spins = 0
+        self._steps = 0
+        self._planned: dict[int, Callable[[], object]] = {}
         # asyncio treats timers due within its resolution as due; 0 would let rounding errors spin for ever.
         self._clock_resolution = 1e-6
         self._selector = self
@@ -51,8 +56,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def at_step(self, n: int, do: Callable[[], object]) -> None:
+        """Call `do` at the `n`-th step of the loop from now, 1 being the next, before anything that is ready runs.
+
+        No task runs and no time passes meanwhile, so a test that cuts in at 1, 2, 3, ... meets its program in every
+        state that it has between two steps. One call a step. To come behind what is ready, use `call_soon` in `do`.
+        """
+        self._planned[self._steps + n] = do
+
     def select(self, timeout: float | None) -> list[object]:
         """What asyncio calls to wait: `timeout` is None when no timer is set and nothing is ready."""
+        self._steps += 1
+        if do := self._planned.pop(self._steps, None):
+            do()
+            return []  # it may have made something ready; a wait is asked for anew
         if timeout is None:
             waiting = ", ".join(sorted(task.get_name() for task in asyncio.all_tasks(self)))
             raise Deadlock(f"all tasks wait for one another and no timer is set: {waiting}")

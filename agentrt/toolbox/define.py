@@ -40,7 +40,7 @@ class Tool(Generic[D_contra, R_co, Parameters]):
         name: What the model calls it: 1 to 64 of letters, digits, `_` and `-`.
         description: What the model reads to decide whether to call it.
         timeout: Seconds a call may take, waiting for a thread included.
-        effect: Undeclared (None) is treated with the caution of "write".
+        effect: For who reads and watches; nothing acts on it yet. Undeclared (None) is to be taken as "write".
         max_result: Bytes of a result that the model gets to see.
         run_in: Where it runs: a coroutine on the loop, a plain function in a thread.
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import queue
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
+
+from agentrt.offloop import daemon
 
 T = TypeVar("T")
 
@@ -108,7 +110,7 @@ class DaemonThreads:
         if self._begun == self._started:
             loop = asyncio.get_running_loop()
             name = f"agentrt-tool-{self._started + 1}"
-            threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True).start()
+            daemon(partial(self._serve, loop), name, loop)
             self._started += 1
         call = next(iter(self._waiting))
         del self._waiting[call]

@@ -46,7 +46,13 @@ def environ(**more: str) -> dict[str, str]:
 
 def ask(*arguments: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, input=typed, env=environ(**more), check=False
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        input=typed,
+        env=environ(**more),
+        check=False,
+        timeout=120,
     )
 
 

@@ -34,6 +34,7 @@ def run_python(arguments: Sequence[str], model: ScriptedModel, *, typed: str = "
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *arguments,
+                cwd=ROOT,
                 env={**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": ""},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

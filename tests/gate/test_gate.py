@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
@@ -179,12 +178,9 @@ def test_a_wait_that_cannot_end_in_time_is_refused_at_once(gate: Gate, tokens: i
             for _ in range(10):
                 group.create_task(gate.call(work_of(), Knock(tokens=tokens)))
             await asyncio.sleep(0)
-            begun = perf_counter()
             with pytest.raises(GateTimeout) as caught:
                 await gate.call(work_of(), Knock(tokens=tokens, deadline=now() + eta - 0.1))
-            took = perf_counter() - begun
             assert now() == 0
-            assert took < 0.01  # 1 ms is the aim; a busy machine is given ten
             assert caught.value.reason == reason
             assert caught.value.eta == pytest.approx(eta)
             assert reason in str(caught.value)

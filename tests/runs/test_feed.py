@@ -129,3 +129,62 @@ def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
         assert stayer.result() == ["1"]
 
     run_virtual(main())
+
+
+def test_a_cursor_before_the_beginning_begins_at_the_beginning() -> None:
+    async def main() -> None:
+        feed = Feed()
+        feed.tell(text(1))
+        feed.tell(text(2))
+        feed.close()
+        assert await texts(feed, after=-1) == ["1", "2"]
+
+    run_virtual(main())
+
+
+def test_nothing_is_shown_behind_a_fact_that_was_not_kept() -> None:
+    async def main() -> None:
+        feed, kept = Feed(), unkept()
+        feed.tell(text(1))
+        feed.tell(RunEnded(outcome="success"), kept)
+        kept.set_exception(JournalFailed("disk full"))
+        await asyncio.sleep(0)
+        feed.tell(text(3))
+        feed.close()
+        reader = feed.read()
+        assert await anext(reader) == text(1)
+        with pytest.raises(JournalFailed, match="disk full"):
+            await anext(reader)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_fact_that_the_journal_let_go_of_was_not_kept(late: bool) -> None:
+    async def main() -> None:
+        feed, kept = Feed(), unkept()
+        if not late:
+            kept.cancel()
+        feed.tell(RunEnded(outcome="success"), kept)
+        kept.cancel()
+        feed.tell(text(2))
+        feed.close()
+        with pytest.raises(JournalFailed, match="let go of a fact"):
+            await anext(feed.read())
+
+    run_virtual(main())
+
+
+def test_a_reader_that_looks_in_now_and_then_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        feed = Feed()
+        reader = feed.read()
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await anext(reader)
+        assert vars(feed)["_waiting"] == []
+        feed.tell(text(1))
+        assert await anext(reader) == text(1)
+
+    run_virtual(main())

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 
-from agentrt import Agent, Runtime, run, stream, tool
-from agentrt.errors import JournalFailed, RunCancelled, RunFailed
-from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, TextDelta, ToolReturned, ToolStarted
+from agentrt import Agent, Context, Provider, Runtime, run, stream, tool
+from agentrt.errors import RunCancelled, RunFailed
+from agentrt.events import CancelAsked, ModelReplied, RunEnded, RunStarted, TextDelta
 from agentrt.journal.memory import MemoryJournal
-from agentrt.messages import AssistantMessage, Message, ToolMessage
+from agentrt.messages import ToolMessage
 from agentrt.testing import ScriptedModel, assert_no_leaks, call, reply, run_virtual
+from tests.runs.world import CLERK, assert_valid, clerk, world
 
 LONG = reply("a long story", pieces=12, pause=1.0)
-
-
-@tool
-async def wait(seconds: float) -> str:
-    """Wait."""
-    await asyncio.sleep(seconds)
-    return f"waited {seconds}"
-
-
-CLERK: Agent[Any] = Agent(name="clerk", model="openai:scripted", tools=[wait])
-
-
-@asynccontextmanager
-async def world(model: ScriptedModel, **settings: Any) -> AsyncIterator[Runtime]:
-    async with assert_no_leaks(), Runtime(providers=[model.provider("openai")], **settings) as runtime:
-        async with assert_no_leaks(runtime):
-            yield runtime
-
-
-def assert_valid(messages: tuple[Message, ...]) -> None:
-    """Each call has exactly one result, behind it and before the next reply."""
-    open_calls: list[str] = []
-    for message in messages:
-        if isinstance(message, ToolMessage):
-            open_calls.remove(message.call_id)
-        else:
-            assert not open_calls
-            if isinstance(message, AssistantMessage):
-                open_calls = [wanted.id for wanted in message.tool_calls]
-    assert not open_calls
 
 
 @pytest.mark.smoke
@@ -210,69 +180,39 @@ def test_a_tool_that_will_not_stop_is_named_and_holds_nobody() -> None:
     run_virtual(main())
 
 
-class FailingJournal(MemoryJournal):
-    """Cannot keep facts of one kind."""
-
-    def __init__(self, kind: type[Any]) -> None:
-        super().__init__()
-        self._kind = kind
-
-    def append(self, run_id: str, epoch: int, fact: Fact) -> asyncio.Future[None]:
-        if isinstance(fact, self._kind):
-            failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            failed.set_exception(JournalFailed("disk full"))
-            return failed
-        return super().append(run_id, epoch, fact)
-
-
-@pytest.mark.parametrize("kind", [RunStarted, ModelReplied, ToolStarted, ToolReturned, RunEnded])
-def test_nothing_is_done_upon_a_fact_that_could_not_be_kept(kind: type[Any]) -> None:
-    called: list[str] = []
-
-    @tool
-    async def pay() -> str:
-        """Pay."""
-        called.append("paid")
-        return "paid"
-
-    agent: Agent[Any] = Agent(name="clerk", model="openai:scripted", tools=[pay])
-    model = ScriptedModel([reply(calls=[call("pay")]), reply("done")])
+def test_a_cancel_that_nobody_asked_for_is_a_failure() -> None:
+    class Confused(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise asyncio.CancelledError("by nobody")
 
     async def main() -> None:
-        journal = FailingJournal(kind)
-        async with world(model, journal=journal) as runtime:
-            running = runtime.start(agent, "Pay.")
-            with pytest.raises(JournalFailed, match="disk full"):
-                await running.answer()
-            with pytest.raises(JournalFailed, match="disk full"):
-                [event async for event in running.events()]
-        kept = [type(fact) for fact in await journal.read(running.run_id)]
-        order: list[type[Any]] = [RunStarted, ModelReplied, ToolStarted, ToolReturned, ModelReplied, RunEnded]
-        assert kept == order[: order.index(kind)]
-        assert called == (["paid"] if kind in (ToolReturned, RunEnded) else [])
+        provider = Provider(name="openai", base_url="http://confused.invalid/v1", transport=Confused())
+        async with assert_no_leaks(), Runtime(providers=[provider]):
+            with pytest.raises(RunFailed, match="nobody asked for that") as failed:
+                await run(CLERK, "Try.")
+            assert not isinstance(failed.value, RunCancelled)
+            assert failed.value.reason == "internal"
 
     run_virtual(main())
 
 
-@pytest.mark.parametrize("steps", range(60))
-def test_a_cancel_at_any_step_leaves_a_valid_conversation_and_nothing_else(steps: int) -> None:
-    model = ScriptedModel([
-        reply("Let me see.", calls=[call("wait", seconds=0.01), call("wait", seconds=0.02)], pieces=2, pause=0.01),
-        reply("It is done.", pieces=3, pause=0.01),
-    ])  # fmt: skip
+def test_the_metadata_of_a_run_are_those_it_was_started_with() -> None:
+    seen: list[dict[str, str]] = []
+
+    @tool
+    async def look(ctx: Context[None]) -> str:
+        """Look."""
+        seen.append(dict(ctx.metadata))
+        return "seen"
 
     async def main() -> None:
-        async with world(model) as runtime:
-            running = runtime.start(CLERK, "Wait.")
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            running.cancel()
-            try:
-                answer = await running.answer()
-            except RunFailed as failed:
-                answer = failed.answer
-            assert_valid(answer.messages)
-            ended = [event async for event in running.events() if isinstance(event, RunEnded)]
-            assert len(ended) == 1
+        metadata = {"user": "ada"}
+        async with world(ScriptedModel([reply(calls=[call("look")]), reply("done")])) as runtime:
+            running = runtime.start(clerk(look), "Look.", metadata=metadata)
+            metadata["user"] = "eve"
+            await running.answer()
+            started = await anext(running.events())
+        assert isinstance(started, RunStarted)
+        assert [started.metadata, *seen] == [{"user": "ada"}] * 2
 
     run_virtual(main())

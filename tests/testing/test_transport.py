@@ -45,6 +45,15 @@ def test_a_request_reaches_the_handler_whole() -> None:
     run_virtual(main())
 
 
+def test_the_path_is_as_it_was_sent() -> None:
+    async def main() -> None:
+        async with httpx2.AsyncClient(transport=InMemoryTransport(echo), headers={"X-Mark": "m"}) as client:
+            assert (await client.get("http://x/a%2Fb%20c/\u00fc?q=%20")).text == "GET /a%2Fb%20c/%C3%BC m "
+            assert (await client.get("http://x?q")).text == "GET / m "
+
+    run_virtual(main())
+
+
 def test_pieces_arrive_when_they_are_produced_and_an_early_close_closes_the_body() -> None:
     closed: list[float] = []
 

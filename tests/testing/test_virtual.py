@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from agentrt.testing.virtual import Deadlock, Runaway, run_virtual
+from agentrt.testing.virtual import Deadlock, Runaway, VirtualLoop, run_virtual
 
 
 def test_an_hour_passes_at_once_and_exactly() -> None:
@@ -70,3 +70,30 @@ def test_what_lives_outside_the_clock_is_refused(reach: str) -> None:
 
     with pytest.raises(RuntimeError, match="outside the virtual clock"):
         run_virtual(main())
+
+
+def test_a_call_at_a_step_comes_between_two_steps_and_takes_no_time() -> None:
+    told: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.at_step(2, lambda: told.append(f"cut in at {loop.time()} s"))
+        for step in range(3):
+            told.append(f"step {step}")
+            await asyncio.sleep(0)
+
+    run_virtual(main())
+    assert told == ["step 0", "step 1", "cut in at 0.0 s", "step 2"]
+
+
+def test_a_call_at_a_step_wakes_who_would_wait_for_ever() -> None:
+    async def main() -> float:
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        assert isinstance(loop, VirtualLoop)
+        loop.call_later(60, lambda: None)
+        loop.at_step(1, woken.set)
+        await woken.wait()
+        return loop.time()
+
+    assert run_virtual(main()) == 0.0
