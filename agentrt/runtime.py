@@ -24,8 +24,8 @@ from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Statistics
+from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
-from agentrt.journal.memory import MemoryJournal
 from agentrt.messages import Message
 from agentrt.model.model import Model
 from agentrt.model.openai import OpenAIModel
@@ -71,21 +71,22 @@ class Runtime:
 
     Args:
         providers: Services by name. Without, "openai:" is found in the environment.
-        journal: Where facts are kept; in memory by default.
+        journal: Where facts are kept: "memory", or a file as in "sqlite:chat.db"; or a `Journal` of your own,
+            which is closed with the Runtime.
         grace: Seconds that cancelled tools have to clean up.
         threads: Where tools that are plain functions run; by default up to 64 daemon threads.
         random: Source of ids and jitter; seed it to repeat a run, with a journal that has not seen the first.
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
 
     Raises:
-        SettingInvalid: two different providers of one name.
+        SettingInvalid: two different providers of one name, or a journal that is none.
     """
 
     def __init__(
         self,
         *,
         providers: Sequence[Provider] = (),
-        journal: Journal | None = None,
+        journal: Journal | str = "memory",
         grace: float = 2.0,
         threads: Threads | None = None,
         random: Random | None = None,
@@ -94,7 +95,7 @@ class Runtime:
         if grace < 0:
             raise SettingInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
         self._providers = by_name(providers)
-        self._journal = MemoryJournal() if journal is None else journal
+        self._journal = open_journal(journal) if isinstance(journal, str) else journal
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
         self._environ = environ
         self._caller = Caller(threads=threads, grace=grace)

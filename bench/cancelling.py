@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 from agentrt import Agent, Provider, Runtime, stream
 from agentrt.events import TextDelta
+from agentrt.offloop import aside
 from agentrt.testing import assert_no_leaks
 from bench.provider import provider
 
@@ -23,7 +24,8 @@ async def cancelled_runs(base_url: str, log: Connection, runs: int) -> list[floa
     clerk = Agent(name="bench", model="bench:trickle-1000")
     asked: list[float] = []
     seen: list[float] = []
-    async with Runtime(providers=[Provider(name="bench", base_url=base_url)]) as runtime, assert_no_leaks(runtime):
+    provided = [Provider(name="bench", base_url=base_url)]
+    async with assert_no_leaks(), Runtime(providers=provided) as runtime, assert_no_leaks(runtime):
         for _ in range(runs):
             async with stream(clerk, "Go on.") as running:
                 texts = 0
@@ -33,7 +35,7 @@ async def cancelled_runs(base_url: str, log: Connection, runs: int) -> list[floa
                         break
                 asked.append(time.monotonic())
                 running.cancel()
-            seen.append(await asyncio.to_thread(log.recv))
+            seen.append(await aside(log.recv))
     return [b - a for a, b in zip(asked, seen, strict=True)]
 
 
@@ -46,6 +48,7 @@ def main() -> None:
         delays = asyncio.run(cancelled_runs(base_url, log, arguments.runs))
     p99 = statistics.quantiles(delays, n=100)[98] * 1e3
     middle, high = statistics.median(delays) * 1e3, max(delays) * 1e3
+    print("no task, permit, connection or descriptor is left")
     print(f"cancel to closed connection, {len(delays)} runs: median {middle:.2f}, p99 {p99:.2f}, max {high:.2f} ms")
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from agentrt import __version__
 from agentrt.cli.leaving import INTERRUPTED
 from agentrt.errors import AgentrtError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,6 +22,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="agentrt", description="A runtime for LLM agents that call tools.")
     top.add_argument("--version", action="version", version=f"agentrt {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_runs(commands)
+    return top
+
+
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="ask about Python and the packages installed here",
@@ -40,16 +49,27 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="give up after (default: 120)")
     demo.add_argument("--turns", type=int, default=10, help="how often the model may be asked (default: 10)")
     demo.add_argument("--debug", action="store_true", help="show tracebacks")
-    return top
+
+
+def _add_runs(commands: Commands) -> None:
+    runs = commands.add_parser("runs", help="list the runs of a journal, or show one", description="Read a journal.")
+    actions = runs.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="its runs, in the order in which they started")
+    listed.add_argument("--thread", metavar="NAME", help="only those of one thread")
+    listed.add_argument("--unfinished", action="store_true", help="only those that have not ended")
+    show = actions.add_parser("show", help="the facts of one run, a line each")
+    show.add_argument("run", metavar="RUN", help="its id, or the beginning of it")
+    for action in (listed, show):
+        action.add_argument("--journal", required=True, metavar="PATH", help="the file, such as chat.db")
+        action.add_argument("--json", action="store_true", help="print JSON, one object a line")
+        action.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
     try:
-        from agentrt.cli.demo import demo  # noqa: PLC0415 - so that --help and wrong arguments answer at once
-
-        return demo(arguments)
+        return _command(arguments.command)(arguments)
     except AgentrtError as error:
         if arguments.debug:
             raise
@@ -57,6 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """Imported only now, so that --help and wrong arguments answer at once."""
+    if name == "runs":
+        from agentrt.cli.runs import runs  # noqa: PLC0415
+
+        return runs
+    from agentrt.cli.demo import demo  # noqa: PLC0415
+
+    return demo
 
 
 if __name__ == "__main__":

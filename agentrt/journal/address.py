@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agentrt.errors import AgentInvalid
+from agentrt.errors import SettingInvalid
 from agentrt.journal.journal import Journal
 from agentrt.journal.memory import MemoryJournal
 from agentrt.journal.sqlite import SqliteJournal
@@ -16,7 +16,7 @@ def open_journal(text: str) -> Journal:
     A path may begin with "~". The file is opened, and made where there is none, by the journal's first call.
 
     Raises:
-        AgentInvalid: it names none.
+        SettingInvalid: it names none.
     """
     kind, _, path = text.partition(":")
     if text == "memory":
@@ -26,7 +26,7 @@ def open_journal(text: str) -> Journal:
         try:
             return SqliteJournal(Path(path).expanduser())
         except RuntimeError as error:  # there is no such home
-            raise AgentInvalid(f"journal={text!r}: {error}") from error
-    raise AgentInvalid(
+            raise SettingInvalid(f"journal={text!r}: {error}") from error
+    raise SettingInvalid(
         f'journal={text!r}: expected "memory", or "sqlite:" and a path: "sqlite:chat.db", "sqlite:/var/lib/chat.db"'
     )

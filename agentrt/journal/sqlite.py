@@ -27,7 +27,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agentrt.errors import AgentInvalid, JournalFailed
+from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.journal import RunRow
 from agentrt.journal.sqlite_file import Synchronous, open_file
@@ -68,7 +68,7 @@ class SqliteJournal:
 
     def __init__(self, path: str | Path, *, synchronous: Synchronous = "NORMAL") -> None:
         if synchronous not in ("NORMAL", "FULL"):
-            raise AgentInvalid(f'SqliteJournal(synchronous={synchronous!r}): expected "NORMAL" or "FULL"')
+            raise SettingInvalid(f'SqliteJournal(synchronous={synchronous!r}): expected "NORMAL" or "FULL"')
         self._path = Path(path).absolute()
         self._synchronous: Synchronous = synchronous
         self._thread = OneThread("agentrt-journal")
@@ -113,9 +113,7 @@ class SqliteJournal:
 
     async def aclose(self) -> None:
         if self._closed is None:
-            group: list[_Append] = []
-            self._closed = self._thread.close(partial(self._close, group))
-            self._closed.add_done_callback(lambda _: _acknowledge(group))
+            self._closed = self._thread.close(self._close)
         await asyncio.shield(self._closed)
 
     def _is_closed(self) -> JournalFailed:
@@ -194,10 +192,12 @@ class SqliteJournal:
     def _failed(self, error: BaseException) -> JournalFailed:
         return error if isinstance(error, JournalFailed) else JournalFailed(f'the journal "{self._path}": {error}')
 
-    def _close(self, group: list[_Append]) -> None:
-        self._write(group)
-        if self._opened is not None:
-            self._opened.close()
+    def _close(self) -> None:
+        try:
+            if self._opened is not None:
+                self._opened.close()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
 
 def _acknowledge(group: list[_Append]) -> None:

@@ -215,6 +215,6 @@ async def runtimes(shop: Shop) -> None:
 async def wrong_runtimes() -> None:
     Runtime([])  # type: ignore[call-arg]
     Runtime(providers=["openai"])  # type: ignore[list-item]
-    Runtime(journal="chat.db")  # type: ignore[arg-type]
+    Runtime(journal=5)  # type: ignore[arg-type]
     with Runtime():  # type: ignore[attr-defined]
         pass
