@@ -11,7 +11,7 @@ _PLAIN = {"", "identity"}
 _GZIP = {"gzip", "x-gzip"}
 _STEP = 64 * 1024
 """Bytes decompressed at a time, so that a bomb is noticed before it has gone off. No ratio is asked of the first
-step: a small page of blanks is no bomb."""
+step: a small page of blanks is not a bomb."""
 
 
 class Body:
@@ -19,7 +19,7 @@ class Body:
 
     Raises:
         EgressRefused: A limit of the policy was passed, or the encoding is neither gzip nor identity.
-        EgressFailed: The bytes are no gzip, or they end in the middle.
+        EgressFailed: The bytes are not gzip, or they end in the middle.
     """
 
     def __init__(self, policy: EgressPolicy, encoding: str) -> None:

@@ -20,5 +20,5 @@ class Fetched(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are none become U+FFFD."""
+        """The body as text; bytes that are not text become U+FFFD."""
         return self.body.decode(self.charset, "replace")

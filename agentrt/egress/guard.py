@@ -57,7 +57,7 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def is_public(address: str) -> bool:
-    """Whether packets to this address leave for the public internet. Text that is no address is not public."""
+    """Whether packets to this address leave for the public internet. Text that is not an address is not public."""
     return why_not(address) is None
 
 

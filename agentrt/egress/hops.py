@@ -63,13 +63,14 @@ class Hops:
         try:
             url = httpx2.URL(text) if base is None else base.join(text)
         except (httpx2.InvalidURL, ValueError) as error:
-            raise EgressRefused(f'"{text[:200]}" is no URL: {error}') from error
-        if url.scheme not in _PORTS:
-            raise EgressRefused(f'"{_short(url)}" is refused: only http and https leave here, not "{url.scheme}"')
+            why = "" if "@" in text else f": {error}"  # the error may quote a piece of a password
+            raise EgressRefused(f'"{_safe(text)}" is not a URL{why}') from error
         if url.userinfo:
             raise EgressRefused(f'a URL of the host "{url.host}" is refused: it carries a user name or password')
+        if url.scheme not in _PORTS:
+            raise EgressRefused(f'"{_safe(text)}" is refused: only http and https leave here, not "{url.scheme}"')
         if not url.raw_host:
-            raise EgressRefused(f'"{_short(url)}" names no host')
+            raise EgressRefused(f'"{_safe(text)}" has no host')
         port = url.port if url.port is not None else _PORTS[url.scheme]
         if port not in self._policy.ports and not self._policy.exempts(url.raw_host.decode("ascii"), port):
             allowed = ", ".join(map(str, sorted(self._policy.ports)))
@@ -107,7 +108,8 @@ class Hops:
     async def _read(self, response: httpcore2.Response, content_type: str, headers: Mapping[bytes, str]) -> bytes:
         if not self._policy.reads(content_type):
             allowed = ", ".join(sorted(self._policy.content_types))
-            raise EgressRefused(f'the document is "{content_type or "of no stated type"}"; only {allowed} are read')
+            came = f'is "{content_type}"' if content_type else "has no stated type"
+            raise EgressRefused(f"the document {came}; only {allowed} are read")
         length = headers.get(b"content-length", "")
         if length.isdecimal() and int(length) > self._policy.max_bytes:
             raise EgressRefused(f"the body has {length} bytes; at most {self._policy.max_bytes} are allowed")
@@ -127,6 +129,12 @@ class Hops:
             network_backend=self._network,
         )
         return self._pools.setdefault(scheme, pool)  # two may have got here at once; the first one's is kept
+
+
+def _safe(text: str) -> str:
+    """What may be quoted of a text that was not read as a host and what is there: nothing before its last "@"."""
+    _, at, rest = text.rpartition("@")
+    return f"...{at}{rest}"[:200] if at else text[:200]
 
 
 def _short(url: httpx2.URL) -> str:

@@ -10,7 +10,7 @@ _TEXT_CODECS = frozenset(
     | {f"iso8859-{number}" for number in range(1, 17)}
     | {f"cp{number}" for number in range(1250, 1259)}
 )
-"""Charsets of the web under Python's names. The rest of Python's codecs are no charsets of documents, and some cost
+"""Charsets of the web under Python's names. The rest of Python's codecs are not charsets of documents, and some cost
 quadratic time (idna) or decode to no text at all."""
 
 

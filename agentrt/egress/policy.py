@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentrt.errors import ConfigurationError
+from agentrt.errors import SettingInvalid
 
 MIB = 1024 * 1024
 
@@ -25,7 +25,7 @@ class EgressPolicy:
         content_types: Types of a body that is read at all; "text/*" is every subtype.
 
     Raises:
-        ConfigurationError: A limit that is not positive, a port that is none, an origin without a port.
+        SettingInvalid: A limit that is not positive, a port out of range, an origin without a port.
     """
 
     ports: frozenset[int] = frozenset({80, 443})
@@ -50,16 +50,16 @@ class EgressPolicy:
         for name in ("timeout", "max_bytes", "max_decoded", "max_ratio"):
             value = getattr(self, name)
             if not value > 0:
-                raise ConfigurationError(f"EgressPolicy was given {name}={value}; it needs more than 0")
+                raise SettingInvalid(f"EgressPolicy was given {name}={value}; it needs more than 0")
         if self.redirects < 0:
-            raise ConfigurationError(f"EgressPolicy was given redirects={self.redirects}; it needs 0 or more")
+            raise SettingInvalid(f"EgressPolicy was given redirects={self.redirects}; it needs 0 or more")
         for port in self.ports:
             if not 1 <= port <= 65535:
-                raise ConfigurationError(f"EgressPolicy was given the port {port}; ports are 1 to 65535")
+                raise SettingInvalid(f"EgressPolicy was given the port {port}; ports are 1 to 65535")
         for entry in self.allow:
             host, _, port_text = entry.rpartition(":")
             if not (host and host == host.lower() and "/" not in host and port_text.isdecimal()):
-                raise ConfigurationError(
+                raise SettingInvalid(
                     f'EgressPolicy was given allow={{"{entry}"}}; it needs "host:port" in lower case, without a scheme'
                 )
 

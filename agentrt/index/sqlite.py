@@ -5,23 +5,28 @@ document is one transaction: who searches while it is replaced sees the old pass
 and never neither.
 
 The text of a passage stands once, in the full-text table; `chunks` says whose it is and where it stands there.
+
+A file that is not ours is not changed in any way, so it is looked at before SQLite is let near it as usual: that may
+already finish what its owner left half done. The look sees the file without its write-ahead log, and so the tables
+and our mark are written first and the log is switched on last.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from agentrt.errors import ConfigurationError
+from agentrt.errors import SettingInvalid
 from agentrt.index.index import Document, Hit
 from agentrt.index.query import match_expression
 from agentrt.offloop import OneThread
 
 _VERSION = 1
+_APPLICATION = int.from_bytes(b"agix", "big")
 _SCHEMA = f"""
-BEGIN;
 CREATE TABLE documents (
     id TEXT PRIMARY KEY,
     title TEXT NOT NULL,
@@ -35,8 +40,8 @@ CREATE TABLE chunks (
 ) STRICT;
 CREATE INDEX chunks_by_document ON chunks (document);
 CREATE VIRTUAL TABLE passages USING fts5 (title, text, tokenize = 'porter unicode61 remove_diacritics 2');
+PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
-COMMIT;
 """
 # A word in the title weighs as two in the text.
 _SEARCH = """
@@ -55,7 +60,7 @@ class SqliteIndex:
 
     Raises (from every call):
         sqlite3.Error: The file cannot be opened, read or written.
-        ConfigurationError: The file is an index of another version.
+        SettingInvalid: The file is something else, or an index of another version; it was not changed.
         RuntimeError: The index is closed.
     """
 
@@ -72,7 +77,7 @@ class SqliteIndex:
 
     async def search(self, query: str, k: int = 5) -> Sequence[Hit]:
         if k < 1:
-            raise ConfigurationError(f"search was given k={k}; it needs 1 or more")
+            raise SettingInvalid(f"search was given k={k}; it needs 1 or more")
         expression = match_expression(query)
         if expression is None:
             return ()
@@ -111,21 +116,47 @@ class SqliteIndex:
 
 
 def _open(path: str) -> sqlite3.Connection:
+    file = Path(path)
+    if file.is_file() and file.stat().st_size:
+        # Immutable: SQLite takes no lock, finishes no transaction and makes no file beside it.
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as look:
+            _check(look, path)
     database = sqlite3.connect(path)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        if _mark(database) == (0, 0):
+            _create(database)
+        _check(database, path)
         database.execute("PRAGMA foreign_keys = ON")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and tables == 0:
-            database.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise ConfigurationError(f'"{path}" is no index of version {_VERSION}; its version is {version}')
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA journal_mode = WAL")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _mark(database: sqlite3.Connection) -> tuple[int, int]:
+    """Whose file it is, and of which version."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def _check(database: sqlite3.Connection, path: str) -> None:
+    application, version = _mark(database)
+    if application != _APPLICATION:
+        raise SettingInvalid(f'"{path}" is not an index: it is a SQLite database of something else')
+    if version != _VERSION:
+        raise SettingInvalid(f'"{path}" is an index of version {version}; this agentrt knows version {_VERSION}')
+
+
+def _create(database: sqlite3.Connection) -> None:
+    """Make the tables, all or none, unless somebody else has put something there just now."""
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            for statement in _SCHEMA.split(";\n"):
+                database.execute(statement)
 
 
 def _forget(database: sqlite3.Connection, document_id: str) -> bool:

@@ -53,4 +53,6 @@ def read_manifest(text: str, base: str) -> Iterator[Reference | Failed]:
                 raise ValueError("it has neither url nor path")
             yield Reference(urljoin(base, place), entry.title)
         except (msgspec.MsgspecError, ValueError) as error:
-            yield Failed(f"{base}#line-{number}", "manifest", f"line {number} of the manifest is no document: {error}")
+            yield Failed(
+                f"{base}#line-{number}", "manifest", f"line {number} of the manifest is not a document: {error}"
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -17,30 +18,40 @@ import msgspec
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.fetched import Fetched
-from agentrt.errors import ConfigurationError, Unreadable
+from agentrt.errors import SettingInvalid, Unreadable
 from agentrt.index.index import Document, Index
+from agentrt.offloop import aside
 from agentrt.pipeline.chunk import split
 from agentrt.pipeline.document import Downloaded, Failed, Reference, read_manifest
 from agentrt.pipeline.stage import Stage, StageCounts
 
-_UNREAD = frozenset({"text/html", "text/xml"})
+_UNREAD = frozenset({"text/html", "text/xml", "application/xhtml+xml", "application/xml"})
 """Types of text that would be indexed with their markup."""
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Workers of each stage, documents that may wait before each, and the size of a passage in characters."""
+    """How a pipeline works; every one is 1 or more.
+
+    Attributes:
+        downloads: Documents that are fetched at once.
+        chunkers: Documents that are cut at once, each in a thread.
+        queue_size: Documents that may wait before each stage.
+        chunk_size: Characters of a passage, at most.
+
+    Raises:
+        SettingInvalid: One of them is less than 1.
+    """
 
     downloads: int = 10
     chunkers: int = 1
-    writers: int = 1
-    room: int = 20
+    queue_size: int = 20
     chunk_size: int = 1200
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value < 1:
-                raise ConfigurationError(f"PipelineSettings was given {name}={value}; it needs 1 or more")
+                raise SettingInvalid(f"PipelineSettings was given {name}={value}; it needs 1 or more")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -78,10 +89,10 @@ class Pipeline:
         self._total: int | None = None
         self._passages = 0
         self._failures: list[Failed] = []
-        room, changed = settings.room, self._changed
-        self._download = Stage("download", self._fetch, workers=settings.downloads, room=room, changed=changed)
-        self._chunk = Stage("chunk", self._cut, workers=settings.chunkers, room=room, changed=changed)
-        self._store = Stage("store", self._keep, workers=settings.writers, room=room, changed=changed)
+        size, changed = settings.queue_size, self._changed
+        self._download = Stage("download", self._fetch, workers=settings.downloads, queue_size=size, changed=changed)
+        self._chunk = Stage("chunk", self._cut, workers=settings.chunkers, queue_size=size, changed=changed)
+        self._store = Stage("store", self._keep, workers=1, queue_size=size, changed=changed)
 
     def snapshot(self) -> Snapshot:
         """How far it has come now."""
@@ -99,7 +110,12 @@ class Pipeline:
         began = clock()
         if self._total is not None:
             raise RuntimeError("this pipeline has run; make another")
-        entries = list(read_manifest(_text(await self._egress.get(manifest)), manifest))
+        fetched = await self._egress.get(manifest)
+        try:
+            text = _text(fetched)
+        except Unreadable as error:
+            raise Unreadable(f'the manifest "{manifest}" cannot be read: {error}') from error
+        entries = list(read_manifest(text, manifest))
         self._total = len(entries)
         self._failures += [entry for entry in entries if isinstance(entry, Failed)]
         async with asyncio.TaskGroup() as group:
@@ -120,7 +136,7 @@ class Pipeline:
         return Downloaded(reference.url, reference.title or name or reference.url, _text(fetched))
 
     async def _cut(self, document: Downloaded) -> Document:
-        chunks = split(document.text, size=self._settings.chunk_size)
+        chunks = await aside(partial(split, document.text, size=self._settings.chunk_size))
         if not chunks:
             raise Unreadable("the document has no text")
         return Document(document.url, document.title, document.url, chunks)

@@ -53,7 +53,7 @@ class StageCounts(msgspec.Struct, frozen=True):
 
 
 class Stage(Generic[In, Out]):
-    """`workers` at a time do `work`; `room` documents may wait. `changed` is called whenever the counts change."""
+    """`workers` at a time do `work`, `queue_size` documents may wait; `changed` is called whenever a count changes."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Stage(Generic[In, Out]):
         work: Callable[[In], Awaitable[Out]],
         *,
         workers: int,
-        room: int,
+        queue_size: int,
         changed: Callable[[], None],
     ) -> None:
         self._name = name
         self._work = work
         self._workers = workers
         self._changed = changed
-        self._queue: asyncio.Queue[In | _End] = asyncio.Queue(room)
+        self._queue: asyncio.Queue[In | _End] = asyncio.Queue(queue_size)
         self._queued = self._busy = self._done = self._failed = 0
 
     @property
@@ -76,7 +76,7 @@ class Stage(Generic[In, Out]):
         return StageCounts(self._name, self._queued, self._busy, self._done, self._failed)
 
     async def put(self, item: In) -> None:
-        """Hand over an item; waits while there is no room."""
+        """Hand over an item; waits while the queue is full."""
         await self._queue.put(item)
         self._count(queued=1)
 

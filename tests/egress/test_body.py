@@ -81,7 +81,7 @@ def test_a_bomb_is_ended_before_it_has_gone_off() -> None:
     assert peak < 32 * MIB
 
 
-def test_a_small_page_of_blanks_is_no_bomb() -> None:
+def test_a_small_page_of_blanks_is_not_a_bomb() -> None:
     assert read([gzip.compress(bytes(60_000))], "gzip") == bytes(60_000)
 
 
@@ -95,7 +95,7 @@ def test_a_small_page_of_blanks_is_no_bomb() -> None:
         pytest.param(gzip.compress(b"text") + b"rubbish", id="rubbish behind it"),
     ],
 )
-def test_bytes_that_are_no_gzip_are_told_as_broken(data: bytes) -> None:
+def test_bytes_that_are_not_gzip_are_told_as_broken(data: bytes) -> None:
     with pytest.raises(EgressFailed, match="gzip"):
         read([data], "gzip")
     with pytest.raises(EgressFailed, match="gzip"):

@@ -84,7 +84,7 @@ def test_one_private_answer_among_public_ones_refuses_the_name() -> None:
     assert told == 'the address 127.0.0.1 of "mixed.example" is not public: 127.0.0.0/8 (loopback, RFC 1122)'
 
 
-def test_an_answer_that_is_no_address_is_refused() -> None:
+def test_an_answer_that_is_not_an_address_is_refused() -> None:
     assert "is not an IP address" in refusal(lambda net: net.connect_tcp("rubbish.example", 80), EgressRefused)
 
 

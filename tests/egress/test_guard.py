@@ -38,7 +38,7 @@ def test_an_address_of_a_special_network_is_not_public(address: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "localhost", "127.1", "2130706433", "1.2.3.4.5", "2606:4700::1%eth0", "8.8.8.8/32"]
 )
-def test_what_is_no_plain_address_is_not_public(text: str) -> None:
+def test_what_is_not_a_plain_address_is_not_public(text: str) -> None:
     assert not is_public(text)
 
 

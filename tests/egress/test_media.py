@@ -23,7 +23,7 @@ def test_a_header_is_read_as_type_and_codec(header: str, read: tuple[str, str]) 
 
 
 @pytest.mark.parametrize("codec", ["idna", "hex", "zip", "rot13", "unicode_escape", "punycode", "undefined", "utf-7"])
-def test_a_codec_that_is_no_charset_of_documents_is_read_as_utf_8(codec: str) -> None:
+def test_a_codec_that_is_not_a_charset_of_documents_is_read_as_utf_8(codec: str) -> None:
     assert media_type(f"text/plain; charset={codec}") == ("text/plain", "utf-8")
 
 

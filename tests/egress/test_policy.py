@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import ConfigurationError
+from agentrt.errors import SettingInvalid
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from agentrt.errors import ConfigurationError
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_with_its_name(setting: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told.replace(".", r"\.")):
+    with pytest.raises(SettingInvalid, match=told.replace(".", r"\.")):
         EgressPolicy(**setting)
 
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrt.errors import ConfigurationError
+from agentrt.errors import SettingInvalid
 from agentrt.index.index import Chunk, Document, Hit, Index
 from agentrt.index.sqlite import SqliteIndex
 
@@ -72,7 +73,7 @@ def test_no_more_than_k_come_and_k_must_be_positive() -> None:
     many = document("a", *["lease"] * 10)
 
     assert len(found([many], "lease", k=3)) == 3
-    with pytest.raises(ConfigurationError, match="k=0; it needs 1 or more"):
+    with pytest.raises(SettingInvalid, match="k=0; it needs 1 or more"):
         found([many], "lease", k=0)
 
 
@@ -135,17 +136,74 @@ def test_a_file_keeps_what_was_put(tmp_path: Path) -> None:
     assert asyncio.run(second()) == ["a"]
 
 
-def test_a_database_that_is_no_index_of_ours_is_refused_untouched(tmp_path: Path) -> None:
-    path = tmp_path / "other.db"
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE notes (text)")
-    other.close()
+OURS = int.from_bytes(b"agix", "big")
+FOREIGN = "is not an index: it is a SQLite database of something else"
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize(
+    ("application", "version", "told"),
+    [
+        (0, 0, FOREIGN),
+        (0, 1, FOREIGN),
+        (7, 1, FOREIGN),
+        (OURS, 2, "is an index of version 2; this agentrt knows version 1"),
+    ],
+)
+def test_a_database_that_is_not_an_index_of_ours_is_refused_untouched(
+    mode: str, application: int, version: int, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "other #1?.db"
 
     async def main() -> None:
         index = SqliteIndex(path)
-        with pytest.raises(ConfigurationError, match="no index of version 1"):
+        with pytest.raises(SettingInvalid, match=told):
+            await index.put(document("a", "lease"))
+        await index.aclose()
+
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript(
+            f"PRAGMA application_id = {application}; PRAGMA user_version = {version}; PRAGMA journal_mode = {mode};"
+            "CREATE TABLE notes (text); INSERT INTO notes VALUES ('theirs');"
+        )
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        asyncio.run(main())
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_what_its_owner_left_half_done_is_left_so(tmp_path: Path) -> None:
+    """A copy of a file within a transaction looks like one whose writer died: SQLite would undo it at once."""
+    alive, path = tmp_path / "alive.db", tmp_path / "dead.db"
+    with closing(sqlite3.connect(alive, isolation_level=None)) as other:
+        other.executescript("CREATE TABLE notes (text); PRAGMA cache_size = 1; BEGIN;")
+        other.executemany("INSERT INTO notes VALUES (?)", [("x" * 4000,)] * 100)
+        path.write_bytes(alive.read_bytes())
+        path.with_name("dead.db-journal").write_bytes(alive.with_name("alive.db-journal").read_bytes())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    async def main() -> None:
+        index = SqliteIndex(path)
+        with pytest.raises(SettingInvalid, match=FOREIGN):
             await index.search("lease")
         await index.aclose()
+
+    asyncio.run(main())
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_an_empty_file_becomes_an_index_with_a_log_and_a_second_opening_shares_it(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    path.touch()
+
+    async def main() -> None:
+        first, second = SqliteIndex(path), SqliteIndex(path)
+        await first.put(document("a", "lease"))
+        assert path.with_name("index.db-wal").exists()
+        assert [hit.document for hit in await second.search("lease")] == ["a"]
+        await second.put(document("b", "lease"))
+        assert len(await first.search("lease")) == 2
+        await first.aclose()
+        await second.aclose()
 
     asyncio.run(main())
 

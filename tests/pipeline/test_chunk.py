@@ -75,7 +75,7 @@ def test_small_sections_share_a_passage() -> None:
     assert len(texts(text)) == 1
 
 
-def test_a_row_of_signs_alone_is_no_heading() -> None:
+def test_a_row_of_signs_alone_is_not_a_heading() -> None:
     assert len(texts(f"{PARAGRAPH}\n\n-----\n\nAfter the rule.", size=500)) == 1
 
 

@@ -19,7 +19,7 @@ def test_a_line_names_a_document_by_url_or_by_path() -> None:
     ]
 
 
-def test_a_line_that_is_no_document_failed_and_the_others_go_on() -> None:
+def test_a_line_that_is_not_a_document_failed_and_the_others_go_on() -> None:
     text = '{"path": "/a"}\n{"title": "no place"}\nnot json\n[1]\n{"path": 7}\n{"path": "/b"}'
     first, *bad, last = read_manifest(text, BASE)
 
@@ -27,7 +27,7 @@ def test_a_line_that_is_no_document_failed_and_the_others_go_on() -> None:
     assert [entry.url for entry in bad] == [f"{BASE}#line-{number}" for number in (2, 3, 4, 5)]
     assert all(isinstance(entry, Failed) and entry.stage == "manifest" for entry in bad)
     assert isinstance(bad[0], Failed)
-    assert bad[0].error == "line 2 of the manifest is no document: it has neither url nor path"
+    assert bad[0].error == "line 2 of the manifest is not a document: it has neither url nor path"
 
 
 @given(st.lists(st.one_of(st.text(), st.text().map(lambda place: msgspec.json.encode({"url": place}).decode()))))

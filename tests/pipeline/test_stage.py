@@ -31,8 +31,8 @@ class Shelf:
         self.ended += 1
 
 
-def stage(work: Callable[[Thing], Awaitable[Thing]], workers: int = 3, room: int = 2) -> Stage[Thing, Thing]:
-    return Stage("press", work, workers=workers, room=room, changed=lambda: None)
+def stage(work: Callable[[Thing], Awaitable[Thing]], workers: int = 3, queue_size: int = 2) -> Stage[Thing, Thing]:
+    return Stage("press", work, workers=workers, queue_size=queue_size, changed=lambda: None)
 
 
 async def same(thing: Thing) -> Thing:
@@ -87,7 +87,7 @@ def test_no_more_than_the_workers_work_at_once() -> None:
 
 def test_a_slow_neighbour_holds_back_who_feeds() -> None:
     async def main() -> None:
-        press, shelf = stage(same, workers=2, room=3), Shelf()
+        press, shelf = stage(same, workers=2, queue_size=3), Shelf()
         shelf.open.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(feed(press, 50))

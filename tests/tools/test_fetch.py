@@ -46,6 +46,20 @@ def test_a_long_document_is_cut_and_says_so() -> None:
     assert outcome.content == "x" * 1000 + "\n[cut here: 1,500 of 2,500 characters are left out]"
 
 
+def test_a_very_long_page_says_that_only_its_beginning_was_read() -> None:
+    hidden = f"<!--{'x' * 2_000_000}-->"
+    unread = f"only the first 2,000,000 of {len(hidden) + 4:,} characters of HTML were read"
+
+    assert fetched(page(f"seen{hidden}", "text/html")).content == f"seen\n[cut here: {unread}]"
+    assert fetched(page(f"seen{hidden}", "text/html"), max_chars=1).content == (
+        f"s\n[cut here: 3 of 4 characters are left out; {unread}]"
+    )
+    assert unread in fetched(page(f"    {hidden}", "text/html")).content
+    assert fetched(page("<p>" + "x" * 1_999_997, "text/html"), max_chars=1).content.endswith(
+        "1,999,997 characters are left out]"
+    )
+
+
 def test_the_toolbox_does_not_cut_what_the_tool_lets_through() -> None:
     assert fetched(page("€" * 30_000)).content == "€" * 30_000
 

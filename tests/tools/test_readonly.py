@@ -168,9 +168,9 @@ def test_a_forbidden_statement_is_refused_and_changes_nothing(path: Path, statem
 
 
 @pytest.mark.parametrize("number", range(len(GREEDY)))
-def test_a_greedy_statement_is_ended_in_time_and_size(path: Path, number: int) -> None:
+def test_a_greedy_statement_is_ended_in_work_and_size(path: Path, number: int) -> None:
     before = digest(path)
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         rows = ReadOnlyDatabase(path, FREE).query(GREEDY[number])
     except ToolError as error:
@@ -178,7 +178,7 @@ def test_a_greedy_statement_is_ended_in_time_and_size(path: Path, number: int) -
     else:
         assert len(rows) <= 200
         assert len(msgspec.json.encode(rows)) <= 64 * KIB
-    assert time.monotonic() - began < FREE.seconds + 1
+    assert time.thread_time() - began < FREE.seconds + 1, "of CPU: a busy machine is not the statement's fault"
     assert digest(path) == before
 
 
@@ -199,7 +199,8 @@ for sql in msgspec.json.decode(sys.argv[3]):
         database.query(sql)
     except ToolError:
         pass
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+unit = 1 if sys.platform == "darwin" else KIB  # of ru_maxrss, in bytes
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit // KIB**2)
 """
     arguments = [str(path), msgspec.json.encode(FREE).decode(), msgspec.json.encode(GREEDY).decode()]
     command = [sys.executable, "-c", program, *arguments]
@@ -220,6 +221,15 @@ def test_what_is_allowed_works(path: Path) -> None:
         {"r": 1},
         {"r": 2},
     ]
+
+
+def test_columns_of_one_name_are_all_there(path: Path) -> None:
+    database = ReadOnlyDatabase(path, FREE)
+
+    assert database.query("SELECT a.id, b.id, a.id FROM goods a JOIN goods b ON b.id = a.id + 1 LIMIT 1") == [
+        {"id": 0, "id (2)": 1, "id (3)": 0}
+    ]
+    assert database.query('SELECT 1 AS "x (2)", 2 AS x, 3 AS x') == [{"x (2)": 1, "x": 2, "x (3)": 3}]
 
 
 def test_values_are_values_and_never_sql(path: Path) -> None:

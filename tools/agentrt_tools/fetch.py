@@ -12,12 +12,16 @@ from agentrt_tools.markup import text_of_html
 _PAGE = 2_000_000
 """Characters of a page of HTML that are read."""
 
+_NOTE = 300
+"""Bytes that the last line of a cut document may have."""
+
 
 def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
     """The tool `fetch_document(url)`: the text of what is there, HTML without its tags. Its effect is "egress".
 
-    Where it may go is the policy of `egress`. At most `max_chars` characters come, and the last line says so when
-    there is more. A refusal, a failure and a status other than 2xx are told to the model in words.
+    Where it may go is the policy of `egress`. At most `max_chars` characters come. The last line says so when there is
+    more, and when only the beginning of a very long page of HTML was read. A refusal, a failure and a status other
+    than 2xx are told to the model in words.
 
     Raises:
         ToolInvalid: `max_chars` is less than 1.
@@ -25,7 +29,7 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
     if max_chars < 1:
         raise ToolInvalid(f'tool "fetch_document" was given max_chars={max_chars}; it needs 1 or more')
 
-    @tool(effect="egress", timeout=egress.policy.timeout + 5, max_result=4 * max_chars + 200)
+    @tool(effect="egress", timeout=egress.policy.timeout + 5, max_result=4 * max_chars + _NOTE)
     async def fetch_document(url: str) -> str:
         """Fetch the text of a document by its URL, such as one that a search returned.
 
@@ -38,18 +42,20 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
             raise ToolError(str(error), code=error.code) from error
         if not 200 <= fetched.status < 300:
             raise ToolError(f"the server answered {fetched.status}", code="http_status")
-        text = await _readable(fetched)
+        text, cuts = await _readable(fetched)
         if not text:
-            raise ToolError("the document has no text", code="document_empty")
-        if len(text) <= max_chars:
-            return text
-        return f"{text[:max_chars]}\n[cut here: {len(text) - max_chars:,} of {len(text):,} characters are left out]"
+            raise ToolError("; ".join(["the document has no text", *cuts]), code="document_empty")
+        if len(text) > max_chars:
+            cuts = [f"{len(text) - max_chars:,} of {len(text):,} characters are left out", *cuts]
+        return f"{text[:max_chars]}\n[cut here: {'; '.join(cuts)}]" if cuts else text
 
     return fetch_document
 
 
-async def _readable(fetched: Fetched) -> str:
+async def _readable(fetched: Fetched) -> tuple[str, list[str]]:
+    """The text, and in words what of the document was not read."""
     text = fetched.text
-    if fetched.content_type in {"text/html", "application/xhtml+xml"}:
-        return await aside(lambda: text_of_html(text[:_PAGE]))
-    return text.strip()
+    if fetched.content_type not in {"text/html", "application/xhtml+xml"}:
+        return text.strip(), []
+    unread = [f"only the first {_PAGE:,} of {len(text):,} characters of HTML were read"] if len(text) > _PAGE else []
+    return await aside(lambda: text_of_html(text[:_PAGE])), unread

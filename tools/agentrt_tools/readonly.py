@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class ReadOnlyDatabase:
 
     def query(self, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of one SELECT, by column. If there were more, the last row says so in a column "(note)".
+
+        Of several columns of one name the second is called `name (2)`, and so on.
 
         Raises:
             ToolError: The statement is not allowed, is wrong, or took too long; the text is for the model.
@@ -165,7 +167,7 @@ class ReadOnlyDatabase:
         return frozenset(name for (name,) in named) - self._tables | _INNER_TABLES
 
     def _rows(self, cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
-        names = [column[0] for column in cursor.description or ()]
+        names = _distinct(column[0] for column in cursor.description or ())
         rows: list[dict[str, Any]] = []
         left = self._guards.size - 200  # room for the brackets and the note
         for values in cursor:
@@ -175,6 +177,18 @@ class ReadOnlyDatabase:
                 return _noted(rows, self._guards)
             rows.append(row)
         return rows
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """The names with the repeats numbered, so that none is lost where they become keys."""
+    distinct: dict[str, None] = {}
+    for name in names:
+        repeat, number = name, 1
+        while repeat in distinct:
+            number += 1
+            repeat = f"{name} ({number})"
+        distinct[repeat] = None
+    return list(distinct)
 
 
 def _text(stored: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Ready-made tools: fetching documents, searching an index, reading a SQLite database."""
