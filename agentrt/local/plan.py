@@ -40,12 +40,17 @@ class Inquiry(msgspec.Struct, frozen=True):
         return self.results.get(Call(tool, value))
 
 
+def _never(_: Inquiry) -> bool:
+    return False
+
+
 class Rule(msgspec.Struct, frozen=True):
     """What to do about one kind of question.
 
     One of `patterns` finds it, with a group `subject`; without the tool `needs` the rule is of no use; `calls`
     gives all calls that ought to have been made by now; `render` words the answer; `lacking` is what
-    cannot be told without the tool.
+    cannot be told without the tool. A rule that only guessed from the question what it is about says by
+    `gives_way`, out of the results so far, that it guessed wrong: then the next pattern that fits is used.
     """
 
     patterns: tuple[re.Pattern[str], ...]
@@ -53,6 +58,7 @@ class Rule(msgspec.Struct, frozen=True):
     lacking: str
     calls: Callable[[Inquiry], Sequence[Call]]
     render: Callable[[Inquiry], str]
+    gives_way: Callable[[Inquiry], bool] = _never
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -65,15 +71,20 @@ class Turn(msgspec.Struct, frozen=True):
 def next_turn(messages: Sequence[Message], tools: Sequence[ToolSpec], rules: Sequence[Rule]) -> Turn:
     """What to say or call next about the last user message; the first of `rules` that fits it is used."""
     asked = max((n for n, message in enumerate(messages) if isinstance(message, UserMessage)), default=None)
-    question = messages[asked].content.strip() if asked is not None else ""
-    fitting = ((rule, m["subject"]) for rule in rules for p in rule.patterns if (m := p.search(question)))
-    rule, subject = next(fitting, (None, ""))
-    if asked is None or rule is None:
-        return Turn("I was asked nothing that I have a rule for.")
-    inquiry = Inquiry(question, subject, _offered(tools), _results(messages[asked + 1 :]))
+    if asked is not None:
+        question, offered, results = messages[asked].content.strip(), _offered(tools), _results(messages[asked + 1 :])
+        for rule in rules:
+            for found in filter(None, (pattern.search(question) for pattern in rule.patterns)):
+                inquiry = Inquiry(question, found["subject"], offered, results)
+                if not rule.gives_way(inquiry):
+                    return _turn(rule, inquiry, any_tools=bool(tools))
+    return Turn("I was asked nothing that I have a rule for.")
+
+
+def _turn(rule: Rule, inquiry: Inquiry, *, any_tools: bool) -> Turn:
     wanted = dict.fromkeys(rule.calls(inquiry))
     if rule.needs not in inquiry.offered and not any(c.tool == rule.needs and c in inquiry.results for c in wanted):
-        return Turn(_cannot(rule, inquiry, any_tools=bool(tools)))
+        return Turn(_cannot(rule, inquiry, any_tools=any_tools))
     due = [c for c in wanted if c.tool in inquiry.offered and c not in inquiry.results]
     if not due:
         return Turn(rule.render(inquiry))

@@ -115,3 +115,15 @@ def test_calls_of_other_makers_do_no_harm() -> None:
         ToolMessage("z", "a", ""),
     ]
     assert next_turn(messages, [OPEN], [DOOR]).calls == (("open", '{"what":"sesame"}'),)
+
+
+def test_a_rule_that_gives_way_leaves_the_question_to_the_next_that_fits() -> None:
+    def is_empty(inquiry: Inquiry) -> bool:
+        return inquiry.result("open", inquiry.subject) == ""
+
+    guess = Rule(DOOR.patterns, "open", "", open_calls, render, gives_way=is_empty)
+    knocking = Rule((re.compile("(?P<subject>.+)"),), "knock", "", lambda x: [Call("knock", x.question)], render)
+    messages: list[Message] = [ASKED]
+    messages += after(next_turn(messages, [OPEN, KNOCK], [guess, knocking]), ["", "who?"])
+    assert next_turn(messages, [OPEN, KNOCK], [guess, knocking]).calls == (("knock", '{"at":"open sesame"}'),)
+    assert next_turn(messages, [OPEN, KNOCK], [guess]).text == "I was asked nothing that I have a rule for."

@@ -1,4 +1,4 @@
-"""The two rules, asked with tools of a small made-up world."""
+"""All rules together, and the one for any other question, asked with tools of a small made-up world."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ DOCS = {
     "u/gamma": "Gamma\n=====\n\nGamma reads letters aloud.\n\nThat is all.\n",
     "u/core": "Core\n====\n\nCore is the framework below all letters.\n\nThat is all.\n",
 }
-ROWS = [
-    {"name": "beta", "version": "2.0", "condition": 'python_version < "3.15"', "extra": None, "url": "u/beta"},
-    {"name": "alpha", "version": "1.0", "condition": "", "extra": None, "url": "u/alpha"},
-    {"name": "gamma", "version": "3.0", "condition": "", "extra": "loud", "url": "u/gamma"},
-]
 HITS = [
     {"title": "Core", "url": "u/core", "text": "Core is the framework below all letters.", "score": 3.5},
     {"title": "alpha", "url": "u/alpha", "text": "Alpha is a tool for making letters.", "score": 2.0},
 ]
 WORLD: dict[str, Callable[[str], str]] = {
-    "dependents": lambda name: json.dumps(ROWS if name == "core" else []),
+    "dependents": lambda _: "[]",
+    "requirements": lambda _: "[]",
+    "about": lambda name: json.dumps(
+        [{"name": "alpha", "version": "1.0", "url": "u/alpha"}] if name == "alpha" else []
+    ),
     "search": lambda _question: json.dumps(HITS),
     "fetch_document": lambda url: DOCS[url],
 }
@@ -57,54 +56,19 @@ def ask(question: str, tools: Tools = WORLD, turns: int = 20) -> tuple[str, list
         made.append(values)
 
 
-def test_who_needs_a_package_takes_two_turns_of_parallel_calls_and_cites_each_document() -> None:
-    question = "which installed packages need core, and what does each do?"
-    text, made = ask(question)
-    assert made == [
-        [("dependents", "core"), ("search", question)],
-        [("fetch_document", "u/beta"), ("fetch_document", "u/alpha"), ("fetch_document", "u/gamma")],
-    ]
-    assert text == (
-        "2 installed packages need core:\n"
-        "\n- alpha 1.0: “Alpha is a tool for making letters.” [1]"
-        '\n- beta 2.0 (given python_version < "3.15"): “This is a library that sorts letters.” [2]'
-        "\n\nOptional, only with an extra:\n"
-        "\n- gamma 3.0, extra loud: “Gamma reads letters aloud.” [3]"
-        "\n\nCore itself: “Core is the framework below all letters.” [4]"
-        "\n\nSources:\n[1] alpha: u/alpha\n[2] beta: u/beta\n[3] gamma: u/gamma\n[4] Core: u/core"
-    )
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "which installed packages need core, and what does each do?",
-        "which installed packages need anyio, and what does each of them do?",
-        "Which packages here depend on `anyio`?",
-        "what depends on anyio?",
-        "What needs anyio",
-        "who uses anyio?",
-        "which libraries use 'anyio' right now?",
-        "list all packages that require the package anyio.",
-        "Does anything rely on anyio in this environment?",
-        "show me the dependents of anyio, please",
-        "reverse dependencies of typing_extensions?",
-        "why is anyio installed?",
-        "what pulls in ruamel.yaml and why?",
-    ],
-)
-def test_the_question_for_dependents_is_understood_as_people_put_it(question: str) -> None:
-    _, made = ask(question)
-    assert made[0][0][0] == "dependents"
-    assert made[0][0][1] in {"core", "anyio", "typing_extensions", "ruamel.yaml"}
-
-
 @pytest.mark.parametrize(
     "question",
     [
         "how does `with` work?",
-        "what does anyio need?",
-        "which packages does openai need?",
+        "what does a package need?",
+        "what does rich do with markup?",
+        "what is a context manager?",
+        "what is the walrus operator?",
+        "what is the difference between is and ==?",
+        "what is rich text?",
+        "what is it?",
+        "tell me about the with statement",
+        "what version of Python introduced f-strings?",
         "what do I need to write an iterator?",
         "which statements use indentation?",
         "what uses indentation to delimit blocks?",
@@ -117,70 +81,6 @@ def test_the_question_for_dependents_is_understood_as_people_put_it(question: st
 def test_any_other_question_is_searched_for(question: str) -> None:
     _, made = ask(question)
     assert made[0] == [("search", question)]
-
-
-def test_rows_of_one_package_become_one_line() -> None:
-    def row(name: str, condition: str, extra: str | None) -> dict[str, str | None]:
-        return {"name": name, "condition": condition, "extra": extra}
-
-    rows = [
-        row("a", "x", None), row("a", "y", None), row("b", "x", None), row("b", "", None),
-        row("c", "", "one"), row("c", "", "two"), row("a", "", "more"),
-    ]  # fmt: skip
-    text, _ = ask("what needs core?", {**WORLD, "dependents": lambda _: json.dumps(rows)})
-    lines = [line for line in text.splitlines() if line.startswith("- ")]
-    unknown = "no document of it is known"
-    assert lines == [f"- a (given x or y): {unknown}", f"- b: {unknown}", f"- c, extra one, two: {unknown}"]
-
-
-def test_nobody_needs_it() -> None:
-    assert ask("what needs nothing?")[0].startswith("No installed package needs nothing.")
-    optional = {**WORLD, "dependents": lambda _: json.dumps(ROWS[2:])}
-    assert ask("what needs core?", optional)[0].startswith("No installed package needs core without an extra.\n")
-
-
-@pytest.mark.parametrize("said", ["OSError: the disk is gone", "", "[1]", '{"rows": []}', '[{"version": "1"}]'])
-def test_a_list_that_cannot_be_read_is_said_so_in_the_tools_own_words(said: str) -> None:
-    text, made = ask("what needs core?", {**WORLD, "dependents": lambda _: said})
-    assert text == f"I cannot tell which installed packages need core: `dependents` gave no list, it said “{said}”."
-    assert len(made) == 1
-
-
-def test_a_document_that_cannot_be_fetched_costs_its_own_line_only() -> None:
-    def fetch(url: str) -> str:
-        return "the server answered 404" if url == "u/beta" else DOCS[url]
-
-    text, _ = ask("what needs core?", {**WORLD, "fetch_document": fetch})
-    assert "- alpha 1.0: “Alpha is a tool for making letters.” [1]" in text
-    assert "its document could not be read: `fetch_document` said “the server answered 404”" in text
-    assert "u/beta" not in text
-
-
-def test_a_document_without_a_sentence_for_it_is_cited_all_the_same() -> None:
-    text, _ = ask("what needs core?", {**WORLD, "fetch_document": lambda _: "Bugs\n====\n\nReport a bug.\n"})
-    assert "- alpha 1.0: its document has no sentence that says what it does [1]" in text
-
-
-@pytest.mark.parametrize(("missing", "told"), [("dependents", False), ("search", True), ("fetch_document", True)])
-def test_what_a_missing_tool_would_have_told_is_not_made_up(missing: str, told: bool) -> None:
-    text, _ = ask("what needs core?", {name: call for name, call in WORLD.items() if name != missing})
-    assert ("alpha 1.0" in text) == told
-    if missing == "dependents":
-        assert "cannot tell" in text
-        assert "`dependents` is not offered to me" in text
-    if missing == "fetch_document":
-        assert "its document was not read, for I may not call `fetch_document`" in text
-
-
-def test_when_tools_are_withheld_the_rows_are_listed_without_quotes() -> None:
-    text, made = ask("what needs core?", turns=2)
-    assert len(made) == 1
-    assert "- alpha 1.0: its document was not read, for I may not call `fetch_document`" in text
-
-
-def test_when_no_tool_was_ever_allowed_it_says_so() -> None:
-    assert ask("what needs core?", turns=1)[0].endswith("I may call no tools.")
-    assert ask("how does it work?", turns=1)[0].startswith("I cannot tell what the documents say about that")
 
 
 def test_a_question_is_answered_with_sentences_of_the_first_three_documents() -> None:
@@ -209,3 +109,34 @@ def test_the_found_piece_is_quoted_where_the_document_cannot_be_fetched() -> Non
     text, _ = ask("who is a tool for making letters?", {**WORLD, "fetch_document": lambda _: "timed out"})
     assert text.startswith("“Alpha is a tool for making letters.” [1]")
     assert "alpha: its document could not be read: `fetch_document` said “timed out”" in text
+
+
+@pytest.mark.parametrize("question", ["what are decorators?", "what does `yield` do?", "compare lists and tuples"])
+def test_words_that_turn_out_to_name_no_package_are_searched_for_in_the_next_turn(question: str) -> None:
+    answer, made = ask(question)
+    assert {tool for tool, _ in made[0]} == {"about"}
+    assert made[1] == [("search", question)]
+    without = {name: call for name, call in WORLD.items() if name != "about"}
+    assert ask(question, without) == (answer, made[1:])
+
+
+def test_one_package_among_the_words_is_enough_not_to_search() -> None:
+    text, made = ask("what are alpha and yield?")
+    assert made == [[("about", "alpha"), ("about", "yield")], [("fetch_document", "u/alpha")]]
+    assert "- No installed package is called yield." in text
+
+
+def test_a_word_that_could_not_be_looked_up_is_searched_for() -> None:
+    text, made = ask("what is alpha?", {**WORLD, "about": lambda _: "timed out after 10 s"})
+    assert made[1] == [("search", "what is alpha?")]
+    assert "“Alpha is a tool for making letters.”" in text
+
+
+def test_what_is_no_package_cannot_be_told_without_a_search() -> None:
+    text, made = ask("what is recursion?", {name: call for name, call in WORLD.items() if name != "search"})
+    assert made == [[("about", "recursion")]]
+    assert text == "I cannot tell what the documents say about that: the tool `search` is not offered to me."
+
+
+def test_when_no_tool_was_ever_allowed_it_says_so() -> None:
+    assert ask("how does it work?", turns=1)[0].startswith("I cannot tell what the documents say about that")
