@@ -31,7 +31,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name, bound in (("turns", self.turns), ("tool_calls", self.tool_calls), ("tokens", self.tokens)):
             if bound is not None and bound < 1:
-                raise SettingInvalid(f"Budget({name}={bound}): a budget needs at least 1 of {name}")
+                raise SettingInvalid(f"Budget({name}={bound}): needs at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

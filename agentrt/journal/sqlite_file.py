@@ -77,16 +77,16 @@ def _check(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_file():
-        raise JournalFailed(f'"{path}" is no journal: it is not a regular file')
+        raise JournalFailed(f'"{path}" is not a journal: it is not a regular file')
     with path.open("rb") as file:
         head = file.read(100)
     if not head:
         return
     if len(head) < 100 or not head.startswith(_MAGIC):
-        raise JournalFailed(f'"{path}" is no journal: it is not an SQLite database')
+        raise JournalFailed(f'"{path}" is not a journal: it is not an SQLite database')
     version, application = (int.from_bytes(head[place : place + 4], "big") for place in (60, 68))
     if application != APPLICATION:
-        raise JournalFailed(f'"{path}" is no journal: it is an SQLite database of something else')
+        raise JournalFailed(f'"{path}" is not a journal: it is an SQLite database of something else')
     if version > VERSION:
         raise _too_new(path, version)
 

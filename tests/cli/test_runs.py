@@ -97,7 +97,7 @@ def test_a_run_is_told_fact_by_fact_and_sends_nothing_to_the_terminal(
     [
         (["show", "nobody"], 'no run of this journal begins with "nobody"'),
         (["show", ""], '3 runs of this journal begin with ""'),
-        (["list", "--journal", "elsewhere.db"], 'there is no journal "elsewhere.db"'),
+        (["list", "--journal", "elsewhere.db"], 'there is not a journal "elsewhere.db"'),
         (["list", "--journal", "."], "is a folder: a journal is a file"),
         (["list", "--journal", __file__], "is not an SQLite database"),
     ],

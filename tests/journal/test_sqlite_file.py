@@ -1,4 +1,4 @@
-"""The file under a journal: what is no journal of ours is named and left alone."""
+"""The file under a journal: what is not a journal of ours is named and left alone."""
 
 from __future__ import annotations
 
