@@ -59,7 +59,8 @@ def animated(seen: list[tuple[float, str]]) -> str:
         svg = drawn(screen, f"f{n}")
         until = seen[n + 1][0] if n + 1 < len(seen) else total
         start, end = at / total * 100, until / total * 100
-        style = f"#f{n}{{opacity:0;animation:k{n} {total:.2f}s step-end infinite}}"
+        still = int(n + 1 == len(seen))  # what shows the last frame where nothing plays
+        style = f"#f{n}{{opacity:{still};animation:k{n} {total:.2f}s step-end infinite}}"
         style += f"@keyframes k{n}{{0%{{opacity:{int(n == 0)}}}{start:.3f}%{{opacity:1}}{end:.3f}%{{opacity:0}}}}"
         opening, _, rest = svg.partition(">")
         head = head or opening
