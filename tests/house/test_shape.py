@@ -84,12 +84,14 @@ def test_nothing_that_is_committed_names_a_registry_or_a_path_of_one_machine() -
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         pytest.skip("not in a git checkout")
-    hosts = re.compile(r"pypi[.]org|none yet".replace("[.]", r"\."))
+    # In two halves, so that this file does not name them.
+    halves = [("pypi", "[.]org"), ("python", "hosted"), ("registry[.]npm", "js"), ("deb[.]deb", "ian")]
+    hosts = re.compile("|".join(map("".join, halves)))
     paths = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm)/")
     found = []
     for name in listed.stdout.decode().split("\0"):
         file = ROOT / name
-        if name and file.is_file() and file != Path(__file__):
+        if name and file.is_file():
             text = file.read_text(errors="replace")
             found += [f"{name}: {match[0]}" for match in (hosts.search(text), paths.search(text)) if match]
     assert found == []
