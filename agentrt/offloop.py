@@ -48,22 +48,22 @@ class OneThread:
         if self.closed:
             raise RuntimeError(f"{self._name} is closed")
         errand = _Errand(work)
-        return self._enqueue(lambda: None if errand.future.cancelled() else errand(), errand.future)
+        self._enqueue(lambda: None if errand.future.cancelled() else errand())
+        return errand.future
 
     def close(self, last: Callable[[], None]) -> asyncio.Future[None]:
         """Do `last` after the calls made so far, whether or not anybody waits for it, then end the thread."""
         self.closed = True
         errand = _Errand(last)
-        self._enqueue(errand, errand.future)
+        self._enqueue(errand)
         self._errands.put(None)
         return errand.future
 
-    def _enqueue(self, errand: Callable[[], None], future: asyncio.Future[T]) -> asyncio.Future[T]:
+    def _enqueue(self, errand: Callable[[], None]) -> None:
         if not self._started:
             daemon(self._run, self._name, asyncio.get_running_loop())
             self._started = True
         self._errands.put(errand)
-        return future
 
     def _run(self) -> None:
         while (errand := self._errands.get()) is not None:

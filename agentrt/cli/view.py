@@ -77,17 +77,14 @@ class RunView:
                 self._console.print(f"  {event.name}: {event.status}, {event.seconds * 1e3:.0f} ms", highlight=False)
             case RunEnded():
                 self._settle()
-                if self._wrap is not None:
-                    self._print(self._wrap.rest() + "\n")
+                self._end_words()
                 self._total(event)
             case _:
                 pass
 
     def _open(self) -> None:
         """Begin a live table of the rows from here on."""
-        if self._wrap is not None:
-            self._print(self._wrap.rest() + "\n")
-            self._wrap = None
+        self._end_words()
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=_REFRESH)
             self._live.start()
@@ -98,6 +95,12 @@ class RunView:
             self._wrap = Wrap(self._console.width if self._console.is_terminal else sys.maxsize)
             self._console.print()
         self._print(self._wrap.feed(text))
+
+    def _end_words(self) -> None:
+        """Print the word that was held back, and end its line."""
+        if self._wrap is not None:
+            self._print(self._wrap.rest() + "\n")
+            self._wrap = None
 
     def _print(self, text: str) -> None:
         if text:

@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from agentrt.errors import ProviderError
 from agentrt.events import ArgumentsDelta, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
-from agentrt.gate.gate import Gate
-from agentrt.gate.grant import Grant, Knock
-from agentrt.messages import AssistantMessage, Usage
+from agentrt.gate.grant import Grant
+from agentrt.messages import Usage
 from agentrt.model.model import Model, ModelReply, ModelRequest, Piece, ReasoningPiece, TextPiece
 from agentrt.model.tokens import count_reply, count_request
 
@@ -36,8 +35,8 @@ class Turn:
         self._taken = taken
         self._ids: dict[str, str] = {}
 
-    async def attempt(self, grant: Grant) -> ModelReply:
-        """Ask once, and tell the gate what it cost."""
+    async def attempt(self, grant: Grant) -> ModelReplied:
+        """Ask once, and tell the gate what it cost: the work for `Gate.call`, which repeats it."""
         if self.shown:
             replaced, self.message_id = self.message_id, f"{self._turn_id}.{grant.attempt}"
             self.shown = False
@@ -47,9 +46,7 @@ class Turn:
         except ProviderError as error:
             error.shown = self.shown
             raise
-        if reply.usage is None:
-            reply = replace(reply, usage=self._estimated(reply))
-        usage = reply.usage or Usage()
+        usage = reply.usage or self._estimated(reply)
         grant.report(
             status=reply.status,
             request_id=reply.request_id,
@@ -57,7 +54,14 @@ class Turn:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
         )
-        return reply
+        calls = tuple(replace(call, id=self._id_of(call.id)) for call in reply.message.tool_calls)
+        return ModelReplied(
+            message_id=self.message_id,
+            message=replace(reply.message, tool_calls=calls),
+            finish=reply.finish,
+            usage=usage,
+            model=reply.model,
+        )
 
     def _piece(self, piece: Piece) -> None:
         self.shown = True
@@ -66,10 +70,10 @@ class Turn:
         elif isinstance(piece, ReasoningPiece):
             self._tell(ReasoningDelta(message_id=self.message_id, text=piece.text))
         else:
-            call_id = self.id_of(piece.call_id)
+            call_id = self._id_of(piece.call_id)
             self._tell(ArgumentsDelta(message_id=self.message_id, call_id=call_id, name=piece.name, text=piece.text))
 
-    def id_of(self, given: str) -> str:
+    def _id_of(self, given: str) -> str:
         """A call's id in the conversation: some providers count from zero in every reply, and each is needed once."""
         if given not in self._ids:
             names = chain((given,), (f"{given}_{n}" for n in count(2)))
@@ -81,24 +85,3 @@ class Turn:
         tokens_in, _ = count_request(self._request)
         tokens_out, _ = count_reply(reply.message, self._request.model)
         return Usage(input_tokens=tokens_in, output_tokens=tokens_out, requests=1, estimated=True)
-
-
-async def ask(turn: Turn, gate: Gate, knock: Knock) -> ModelReplied:
-    """The reply to one turn.
-
-    Raises:
-        ProviderError: the attempts are used up, or another would not help.
-        GateTimeout: the gate cannot let us through in time.
-    """
-    reply = await gate.call(turn.attempt, knock)
-    return ModelReplied(
-        message_id=turn.message_id,
-        message=_with_ids(reply.message, turn.id_of),
-        finish=reply.finish,
-        usage=reply.usage or Usage(requests=1),
-        model=reply.model,
-    )
-
-
-def _with_ids(message: AssistantMessage, id_of: Callable[[str], str]) -> AssistantMessage:
-    return replace(message, tool_calls=tuple(replace(call, id=id_of(call.id)) for call in message.tool_calls))

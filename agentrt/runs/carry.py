@@ -9,7 +9,7 @@ from agentrt.gate.grant import Knock
 from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall
 from agentrt.model.model import ModelRequest
 from agentrt.model.tokens import count_request
-from agentrt.runs.ask import Turn, ask
+from agentrt.runs.ask import Turn
 from agentrt.runs.moves import AskModel, CallTools, End, next_move
 from agentrt.runs.order import Order, Ports
 from agentrt.runs.record import Record
@@ -53,7 +53,7 @@ async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools:
     if ports.gate.limits.tokens is not None:
         tokens = count_request(request).tokens + (agent.max_output_tokens or 0)
     knock = Knock(tokens=tokens, deadline=order.deadline, watch=record.tell, model=order.model)
-    await record.keep(await ask(turn, ports.gate, knock))
+    await record.keep(await ports.gate.call(turn.attempt, knock))
 
 
 async def _perform(call: ToolCall, order: Order, record: Record, ports: Ports) -> None:
