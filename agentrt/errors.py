@@ -21,6 +21,7 @@
     |-- EgressRefused               the way out: an address, size, type or time we do not allow
     |-- EgressFailed                the way out: it is allowed, but it did not come
     |-- Unreadable                  the pipeline: a document came and cannot be used
+    |-- IndexFailed                 the index: its file cannot be opened, read or written
     |-- JournalFailed               the journal: a fact could not be kept
     `-- RunFailed                   a run ended without an answer; carries the partial one
         |-- BudgetExceeded
@@ -202,6 +203,12 @@ class Unreadable(AgentrtError):
     """A document or a manifest came, and cannot be used; the text says why."""
 
     code = "unreadable"
+
+
+class IndexFailed(AgentrtError):
+    """The index could not be read or written; nothing of what was asked for has been done."""
+
+    code = "index_failed"
 
 
 class JournalFailed(AgentrtError):

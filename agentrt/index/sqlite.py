@@ -1,167 +1,116 @@
-"""An index in one SQLite database: full text search by BM25 over stemmed words (FTS5, `porter`).
+"""An index in one SQLite database: full text search by BM25 over stemmed words (FTS5, `porter`), and by vectors.
 
-All of SQLite is done on one thread of our own, so the loop never waits for a disk and no two statements meet. A
-document is one transaction: who searches while it is replaced sees the old passages or the new ones, never a mixture
-and never neither.
+All of SQLite is done on threads of our own, so the loop never waits for a disk: one fills, one reads. The file is in
+WAL mode, where a reader sees the last commit and waits for no writer, so searches are quick while the index is being
+filled. In memory there is one connection, and so one thread.
 
-The text of a passage stands once, in the full-text table; `chunks` says whose it is and where it stands there.
-
-A file that is not ours is not changed in any way, so it is looked at before SQLite is let near it as usual: that may
-already finish what its owner left half done. The look sees the file without its write-ahead log, and so the tables
-and our mark are written first and the log is switched on last.
+The text of a passage stands once, in the full-text table; `chunks` says whose it is and where it stands there. A
+vector stands once for all chunks of the same text; those that no chunk refers to yet are the cache.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from agentrt.database import MEMORY, Database
 from agentrt.errors import SettingInvalid
-from agentrt.index.index import Document, Hit
+from agentrt.index import filling
+from agentrt.index.embedder import Embedder
+from agentrt.index.index import Counts, Document, Entry, Hit, Quarantined
 from agentrt.index.query import match_expression
-from agentrt.offloop import OneThread
-
-_VERSION = 1
-_APPLICATION = int.from_bytes(b"agix", "big")
-_SCHEMA = f"""
-CREATE TABLE documents (
-    id TEXT PRIMARY KEY,
-    title TEXT NOT NULL,
-    url TEXT NOT NULL
-) STRICT;
-CREATE TABLE chunks (
-    passage INTEGER PRIMARY KEY,     -- rowid in passages
-    document TEXT NOT NULL REFERENCES documents (id),
-    starts INTEGER NOT NULL,
-    ends INTEGER NOT NULL
-) STRICT;
-CREATE INDEX chunks_by_document ON chunks (document);
-CREATE VIRTUAL TABLE passages USING fts5 (title, text, tokenize = 'porter unicode61 remove_diacritics 2');
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_VERSION};
-"""
-# A word in the title weighs as two in the text.
-_SEARCH = """
-WITH found AS (
-    SELECT rowid, title, text, bm25(passages, 2.0, 1.0) AS distance
-    FROM passages WHERE passages MATCH ? ORDER BY distance, rowid LIMIT ?
-)
-SELECT chunks.document, found.title, documents.url, found.text, chunks.starts, chunks.ends, -found.distance
-FROM found JOIN chunks ON chunks.passage = found.rowid JOIN documents ON documents.id = chunks.document
-ORDER BY found.distance, found.rowid
-"""
+from agentrt.index.schema import FORM, kept
+from agentrt.index.searching import Question, Searcher
 
 
 class SqliteIndex:
-    """An `Index` in a file, or in memory by default. The file is opened by the first call.
+    """An `IngestIndex` in a file, or in memory by default. The first call opens it, and makes it where there is none.
+
+    Args:
+        path: The file, relative to the working directory of now.
+        embedder: Makes vectors of questions, for searches by words and by meaning; not closed with the index. Without
+            one, and where no document has vectors, searches are by words.
+        weight: Share of the vectors in the ranking, 0 (words alone) to 1 (vectors alone).
 
     Raises (from every call):
-        sqlite3.Error: The file cannot be opened, read or written.
         SettingInvalid: The file is something else, or an index of another version; it was not changed.
+        IndexFailed: The file cannot be opened, read or written.
         RuntimeError: The index is closed.
     """
 
-    def __init__(self, path: str | Path = ":memory:") -> None:
-        self._path = str(path)
-        self._opened: sqlite3.Connection | None = None
-        self._thread = OneThread("agentrt-index")
-
-    async def put(self, document: Document) -> None:
-        await self._thread.call(partial(self._put, document))
-
-    async def remove(self, document_id: str) -> bool:
-        return await self._thread.call(partial(self._remove, document_id))
+    def __init__(self, path: str | Path = MEMORY, *, embedder: Embedder | None = None, weight: float = 0.5) -> None:
+        if not 0 <= weight <= 1:
+            raise SettingInvalid(f"SqliteIndex(weight={weight}): expected a share from 0 to 1")
+        self._filler = Database(FORM, path, "agentrt-index", "PRAGMA foreign_keys = ON", "PRAGMA synchronous = NORMAL")
+        self._reader = self._filler
+        if str(path) != MEMORY:
+            self._reader = Database(FORM, path, "agentrt-index-reader", "PRAGMA query_only = ON")
+        self._embedder = embedder if weight else None
+        self._searcher = Searcher(kept(embedder.name) if embedder else "", weight)
 
     async def search(self, query: str, k: int = 5) -> Sequence[Hit]:
+        """As `Index.search`.
+
+        Raises:
+            SettingInvalid: `k` is less than 1; all vectors are of another embedder; numpy is not installed.
+        """
         if k < 1:
             raise SettingInvalid(f"search was given k={k}; it needs 1 or more")
         expression = match_expression(query)
         if expression is None:
             return ()
-        return await self._thread.call(partial(self._search, expression, k))
+        question = Question(expression, k)
+        if self._embedder is not None and await self._reader.call(self._searcher.has_vectors):
+            (question.vector,) = await self._embedder.embed([kept(query)])
+            self._searcher.wait(question)
+        return await self._reader.call(partial(self._searcher.answer, question))
+
+    async def put(self, document: Document) -> None:
+        (error,) = await self.store([Entry(document=document, version="")])
+        if error is not None:
+            raise error
+
+    async def store(self, entries: Sequence[Entry], embedder: str = "") -> list[Exception | None]:
+        if not entries:
+            return []
+        return await self._filler.call(partial(filling.store, entries, embedder))
+
+    async def remove(self, document_id: str) -> bool:
+        return await self.remove_all([document_id]) > 0
+
+    async def remove_all(self, ids: Sequence[str]) -> int:
+        if not ids:
+            return 0
+        return await self._filler.call(partial(filling.remove_all, ids))
+
+    async def cache(self, embedder: str, texts: Sequence[str], vectors: Sequence[bytes]) -> None:
+        if texts or vectors:
+            await self._filler.call(partial(filling.cache, embedder, texts, vectors))
+
+    async def quarantine(self, rows: Sequence[Quarantined]) -> None:
+        if rows:
+            await self._filler.call(partial(filling.quarantine, rows))
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, str]:
+        if not ids:
+            return {}
+        return await self._reader.call(partial(filling.versions, ids))
+
+    async def cached(self, embedder: str, texts: Sequence[str]) -> list[bytes | None]:
+        if not texts:
+            return []
+        return await self._reader.call(partial(filling.cached, embedder, texts))
+
+    async def quarantined(self) -> Sequence[Quarantined]:
+        return await self._reader.call(filling.quarantined)
+
+    async def listed(self, source: str) -> frozenset[str]:
+        return await self._reader.call(partial(filling.listed, source))
+
+    async def counts(self) -> Counts:
+        return await self._reader.call(filling.counts)
 
     async def aclose(self) -> None:
-        if not self._thread.closed:
-            await self._thread.close(self._close)
-
-    # What follows runs on the thread.
-
-    def _database(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._opened = _open(self._path)
-        return self._opened
-
-    def _put(self, document: Document) -> None:
-        with self._database() as database:  # one transaction: all of it or nothing
-            _forget(database, document.id)
-            database.execute("INSERT INTO documents VALUES (?, ?, ?)", (document.id, document.title, document.url))
-            for chunk in document.chunks:
-                row = database.execute("INSERT INTO passages VALUES (?, ?)", (document.title, chunk.text)).lastrowid
-                database.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (row, document.id, chunk.start, chunk.end))
-
-    def _remove(self, document_id: str) -> bool:
-        with self._database() as database:
-            return _forget(database, document_id)
-
-    def _search(self, expression: str, k: int) -> list[Hit]:
-        return [Hit(*row) for row in self._database().execute(_SEARCH, (expression, k))]
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
-
-
-def _open(path: str) -> sqlite3.Connection:
-    file = Path(path)
-    if file.is_file() and file.stat().st_size:
-        # Immutable: SQLite takes no lock, finishes no transaction and makes no file beside it.
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as look:
-            _check(look, path)
-    database = sqlite3.connect(path)
-    try:
-        if _mark(database) == (0, 0):
-            _create(database)
-        _check(database, path)
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA journal_mode = WAL")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _mark(database: sqlite3.Connection) -> tuple[int, int]:
-    """Whose file it is, and of which version."""
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    return application, version
-
-
-def _check(database: sqlite3.Connection, path: str) -> None:
-    application, version = _mark(database)
-    if application != _APPLICATION:
-        raise SettingInvalid(f'"{path}" is not an index: it is a SQLite database of something else')
-    if version != _VERSION:
-        raise SettingInvalid(f'"{path}" is an index of version {version}; this agentrt knows version {_VERSION}')
-
-
-def _create(database: sqlite3.Connection) -> None:
-    """Make the tables, all or none, unless somebody else has put something there just now."""
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            for statement in _SCHEMA.split(";\n"):
-                database.execute(statement)
-
-
-def _forget(database: sqlite3.Connection, document_id: str) -> bool:
-    database.execute(
-        "DELETE FROM passages WHERE rowid IN (SELECT passage FROM chunks WHERE document = ?)", (document_id,)
-    )
-    database.execute("DELETE FROM chunks WHERE document = ?", (document_id,))
-    return database.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount > 0
+        await self._reader.aclose()
+        await self._filler.aclose()

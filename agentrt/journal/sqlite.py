@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 from asyncio import Future
 from collections import deque
@@ -27,16 +26,16 @@ from typing import TypeVar
 
 import msgspec
 
+from agentrt.database import Database, transaction
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.journal import RunRow
-from agentrt.journal.sqlite_file import Synchronous, open_file
-from agentrt.offloop import OneThread
+from agentrt.journal.sqlite_file import FORM, Synchronous
+from agentrt.surrogates import mended_text
 
 T = TypeVar("T")
 
 _FACT: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
-_LONE = re.compile("[\ud800-\udfff]")
 
 _EPOCH = "SELECT epoch FROM epochs WHERE run_id = ?"
 _TAKE = "INSERT INTO epochs VALUES (?, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch"
@@ -69,19 +68,15 @@ class SqliteJournal:
     def __init__(self, path: str | Path, *, synchronous: Synchronous = "NORMAL") -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise SettingInvalid(f'SqliteJournal(synchronous={synchronous!r}): expected "NORMAL" or "FULL"')
-        self._path = Path(path).absolute()
-        self._synchronous: Synchronous = synchronous
-        self._thread = OneThread("agentrt-journal")
-        self._closed: Future[None] | None = None
+        self._file = Database(FORM, path, "agentrt-journal", f"PRAGMA synchronous = {synchronous}")
         self._line: deque[_Append] = deque()
         self._woken = False
         # Of the thread:
-        self._opened: sqlite3.Connection | None = None
         self._lost: dict[tuple[str, int], JournalFailed] = {}  # (run, epoch) that appends no more; few ever do
 
     def append(self, run_id: str, epoch: int, fact: Fact) -> Future[None]:
         kept: Future[None] = asyncio.get_running_loop().create_future()
-        if self._thread.closed:
+        if self._file.thread.closed:
             kept.set_exception(self._is_closed())
             return kept
         one = _Append(run_id, epoch, fact, "", kept)
@@ -93,7 +88,7 @@ class SqliteJournal:
         if not self._woken:
             self._woken = True
             group: list[_Append] = []
-            self._thread.call(partial(self._write, group)).add_done_callback(lambda _: _acknowledge(group))
+            self._file.thread.call(partial(self._write, group)).add_done_callback(lambda _: _acknowledge(group))
         return kept
 
     async def read(self, run_id: str, after: int = 0) -> Sequence[Fact]:
@@ -108,34 +103,21 @@ class SqliteJournal:
     async def runs(self, *, thread: str | None = None, unfinished: bool = False) -> Sequence[RunRow]:
         wanted = ["thread = :thread"] * (thread is not None) + ["ended IS NULL"] * unfinished
         query = f"{_RUNS} WHERE {' AND '.join(wanted or ['TRUE'])} ORDER BY place"
-        values = {"thread": thread and _mended(thread)}
+        values = {"thread": thread and mended_text(thread)}
         return await self._ask(lambda database: [RunRow(*row) for row in database.execute(query, values)])
 
     async def aclose(self) -> None:
-        if self._closed is None:
-            self._closed = self._thread.close(self._close)
-        await asyncio.shield(self._closed)
+        await self._file.aclose()
 
     def _is_closed(self) -> JournalFailed:
-        return JournalFailed(f'the journal "{self._path}" is closed')
+        return JournalFailed(f'the journal "{self._file.path}" is closed')
 
     async def _ask(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._thread.closed:
+        if self._file.thread.closed:
             raise self._is_closed()
-        return await self._thread.call(partial(self._done, work))
+        return await self._file.call(work)
 
     # ---- on the thread -----------------------------------------------------------------------------
-
-    def _database(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._opened = open_file(self._path, self._synchronous)
-        return self._opened
-
-    def _done(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return work(self._database())
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise self._failed(error) from error
 
     def _write(self, group: list[_Append]) -> None:
         """Keep what stands in line, and put it into `group` for who acknowledges it."""
@@ -145,21 +127,16 @@ class SqliteJournal:
         if not group:
             return
         try:
-            self._commit(self._database(), group)
+            self._commit(self._file.connection(), group)
         except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for the group must be told
             for one in group:
                 self._lose(one, one.error or self._failed(error))
 
     def _commit(self, database: sqlite3.Connection, group: list[_Append]) -> None:
-        database.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(database):
             epochs: dict[str, int] = {}
             for one in group:
                 self._insert(database, one, epochs)
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
 
     def _insert(self, database: sqlite3.Connection, one: _Append, epochs: dict[str, int]) -> None:
         if one.run_id not in epochs:
@@ -190,14 +167,7 @@ class SqliteJournal:
         self._lost.setdefault((one.run_id, one.epoch), error)
 
     def _failed(self, error: BaseException) -> JournalFailed:
-        return error if isinstance(error, JournalFailed) else JournalFailed(f'the journal "{self._path}": {error}')
-
-    def _close(self) -> None:
-        try:
-            if self._opened is not None:
-                self._opened.close()
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        return error if isinstance(error, JournalFailed) else JournalFailed(self._file.describe(error))
 
 
 def _acknowledge(group: list[_Append]) -> None:
@@ -226,7 +196,7 @@ def _encoded(fact: Fact) -> tuple[Fact, str]:
     try:
         text = msgspec.json.encode(fact).decode()
     except UnicodeEncodeError:
-        text = _mended(json.dumps(msgspec.to_builtins(fact), ensure_ascii=False))
+        text = mended_text(json.dumps(msgspec.to_builtins(fact), ensure_ascii=False))
     return _FACT.decode(text), text
 
 
@@ -239,7 +209,3 @@ def _decoded(run_id: str, seq: int, text: str) -> Fact:
 
 def _name(run_id: str, seq: int) -> str:
     return f"fact {seq} of run {run_id}"
-
-
-def _mended(text: str) -> str:
-    return _LONE.sub("\ufffd", text)

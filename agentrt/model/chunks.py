@@ -17,7 +17,7 @@ import msgspec
 
 from agentrt.errors import ReplyIncomplete
 from agentrt.model.failures import excerpt
-from agentrt.model.surrogates import mended
+from agentrt.surrogates import mended
 
 DEPTH = 64
 """Levels of nesting that are always read; above about twice as many, none is."""

@@ -14,7 +14,7 @@ import msgspec
 from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage, UserMessage
 from agentrt.model.arguments import is_object
 from agentrt.model.model import ModelRequest
-from agentrt.model.surrogates import mended
+from agentrt.surrogates import mended
 
 
 class _Function(msgspec.Struct):

@@ -5,11 +5,12 @@ A value is lowered once, where it enters, so that no later room meets a user's c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 from pydantic_core import to_jsonable_python
+
+from agentrt.surrogates import mended
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
@@ -37,7 +38,7 @@ def _encode(value: Any) -> str:
         return _encoder.encode(value).decode()
     except UnicodeEncodeError:
         lowered = msgspec.to_builtins(value, str_keys=True, enc_hook=to_jsonable_python)
-        return _encoder.encode(_well_formed(lowered)).decode()
+        return _encoder.encode(mended(lowered)).decode()
 
 
 def to_builtins(value: Any) -> JSON:
@@ -48,26 +49,6 @@ def to_builtins(value: Any) -> JSON:
     """
     lowered: JSON = msgspec.json.decode(to_json(value))
     return lowered
-
-
-def well_formed(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot carry and file names can hold, as U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def _well_formed(value: Any) -> Any:
-    if isinstance(value, str):
-        return well_formed(value)
-    if isinstance(value, list | tuple):
-        return [_well_formed(item) for item in cast("Iterable[Any]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {well_formed(key): _well_formed(item) for key, item in items}
-    return value
 
 
 def fit(text: str, limit: int) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrt.errors import SettingInvalid
+from agentrt.database import transaction
+from agentrt.errors import IndexFailed, SettingInvalid, Unreadable
 from agentrt.index.index import Chunk, Document, Hit, Index
 from agentrt.index.sqlite import SqliteIndex
+from agentrt.offloop import aside
+from agentrt.testing import assert_no_leaks
 
 
 def document(name: str, *texts: str, title: str = "") -> Document:
@@ -95,10 +99,26 @@ def test_a_document_that_cannot_be_stored_leaves_the_old_one() -> None:
     async def main() -> None:
         index = SqliteIndex()
         await index.put(document("a", "the old text"))
-        with pytest.raises(UnicodeEncodeError):
-            await index.put(document("a", "the new text", "half a pair: \ud800"))
+        with pytest.raises(Unreadable, match='"a" cannot be stored'):
+            await index.put(Document("a", "a", "", (Chunk("the new text", 0, 12), Chunk("text", 2**70, 2**70 + 4))))
 
         assert [hit.text for hit in await index.search("text")] == ["the old text"]
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_utf8_or_sqlite_cannot_keep_is_replaced_and_the_document_found_by_the_name_it_came_with() -> None:
+    async def main() -> None:
+        index = SqliteIndex()
+        name = "caf\udce9\0.txt"
+        await index.put(Document(name, "Caf\udce9", f"file:{name}", (Chunk("half a \ud800 lease\0d", 0, 15),)))
+
+        (hit,) = await index.search("lease")
+        assert (hit.document, hit.url) == ("caf\ufffd\ufffd.txt", "file:caf\ufffd\ufffd.txt")
+        assert (hit.title, hit.text) == ("Caf\ufffd", "half a \ufffd lease\ufffdd")
+        assert await index.versions([name, "other"]) == {name: ""}
+        assert await index.remove(name)
         await index.aclose()
 
     asyncio.run(main())
@@ -121,10 +141,12 @@ def test_a_file_keeps_what_was_put(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
 
     async def first() -> None:
-        index = SqliteIndex(path)
-        await index.put(document("a", "lease"))
-        await index.aclose()
-        await index.aclose()
+        async with assert_no_leaks():
+            index = SqliteIndex(path)
+            await index.put(document("a", "lease"))
+            await index.search("lease")
+            await index.aclose()
+            await index.aclose()
 
     async def second() -> list[str]:
         index = SqliteIndex(path)
@@ -137,7 +159,7 @@ def test_a_file_keeps_what_was_put(tmp_path: Path) -> None:
 
 
 OURS = int.from_bytes(b"agix", "big")
-FOREIGN = "is not an index: it is a SQLite database of something else"
+FOREIGN = "is not an index: it is an SQLite database of something else"
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -145,9 +167,10 @@ FOREIGN = "is not an index: it is a SQLite database of something else"
     ("application", "version", "told"),
     [
         (0, 0, FOREIGN),
-        (0, 1, FOREIGN),
-        (7, 1, FOREIGN),
-        (OURS, 2, "is an index of version 2; this agentrt knows version 1"),
+        (0, 2, FOREIGN),
+        (7, 2, FOREIGN),
+        (OURS, 1, "is an index of version 1; this agentrt knows version 2; make it anew"),
+        (OURS, 3, "is an index of version 3; this agentrt knows version 2$"),
     ],
 )
 def test_a_database_that_is_not_an_index_of_ours_is_refused_untouched(
@@ -214,6 +237,52 @@ def test_a_closed_index_says_so() -> None:
         await index.aclose()
         with pytest.raises(RuntimeError, match="closed"):
             await index.search("lease")
+
+    asyncio.run(main())
+
+
+def test_a_search_does_not_wait_for_who_is_writing(tmp_path: Path) -> None:
+    async def main() -> None:
+        index = SqliteIndex(tmp_path / "index.db")
+        await index.put(document("a", "the old lease"))
+        writing, go = threading.Event(), threading.Event()
+
+        def hold(database: sqlite3.Connection) -> None:
+            with transaction(database):
+                database.execute("DELETE FROM documents WHERE id = 'nobody'")
+                writing.set()
+                assert go.wait(10)
+
+        held = index._filler.call(hold)
+        new = asyncio.create_task(index.put(document("a", "the new lease")))
+        await aside(writing.wait)
+        assert [hit.text for hit in await index.search("lease")] == ["the old lease"]
+        assert await index.versions(["a"]) == {"a": ""}
+        go.set()
+        await held
+        await new
+        assert [hit.text for hit in await index.search("lease")] == ["the new lease"]
+        await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+
+    async def main() -> None:
+        index = SqliteIndex(path)
+        await index.put(document("a", *["lease"] * 100))
+        await index.aclose()
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * 40_000)
+        index = SqliteIndex(path)
+        with pytest.raises(IndexFailed, match=r'the index ".*index\.db": database disk image is malformed'):
+            await index.put(document("a", "lease"))
+        with pytest.raises(IndexFailed, match="malformed"):
+            await index.search("lease")
+        await index.aclose()
 
     asyncio.run(main())
 

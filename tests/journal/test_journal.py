@@ -11,7 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from agentrt.errors import JournalFailed
-from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, ToolReturned, ToolStarted
+from agentrt.events import (
+    CancelAsked,
+    Fact,
+    ModelReplied,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    ToolReturned,
+    ToolStarted,
+)
 from agentrt.journal.journal import Journal, RunRow
 from agentrt.journal.memory import MemoryJournal
 from agentrt.journal.sqlite import SqliteJournal
@@ -72,7 +81,10 @@ def test_every_kind_of_fact_is_read_as_it_was_written(check: Check) -> None:
             thread="t",
             previous="r0",
             metadata={"user": "u\n1"},
+            principal="ada",
+            budget={"turns": 3, "tokens": None},
         ),
+        RunResumed(),
         ModelReplied(
             message_id="m1",
             message=AssistantMessage("", calls, '{"x": 1}'),

@@ -56,7 +56,7 @@ async def trace(journal: SqliteJournal) -> list[str]:
 def group(journal: SqliteJournal) -> Iterator[None]:
     """What is appended inside stands in line together: the writer is held up meanwhile."""
     go = threading.Event()
-    journal._thread.call(go.wait)
+    journal._file.thread.call(go.wait)
     yield
     go.set()
 
@@ -81,7 +81,7 @@ def test_what_waits_for_the_writer_is_one_transaction_acknowledged_in_order(tmp_
             told: list[tuple[str, int]] = []
             waiting: list[asyncio.Future[None]] = []
             writer_is_busy = threading.Event()
-            journal._thread.call(writer_is_busy.wait)
+            journal._file.thread.call(writer_is_busy.wait)
             for seq in range(1, 501):
                 for name in ("a", "b"):
                     kept = journal.append(name, 1, returned(seq))
@@ -211,7 +211,7 @@ def test_a_full_disk_fails_the_whole_group_and_all_behind_it_until_the_run_is_ta
 
 
 def test_a_writer_that_is_kept_waiting_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentrt.journal.sqlite_file.BUSY", 0.01)
+    monkeypatch.setattr("agentrt.database.BUSY", 0.01)
 
     async def main() -> None:
         async with opened(tmp_path / "j.db") as journal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import RunEnded
 from agentrt.journal.sqlite import SqliteJournal
-from agentrt.journal.sqlite_file import _create, _switch_log_on
 from agentrt.testing import assert_no_leaks
 
 
@@ -121,24 +119,6 @@ def test_a_file_in_no_folder_cannot_be_made(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_file_we_may_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "j.db"
-    path.write_bytes(b"")
-    path.chmod(0)
-
-    def refuse(*_: object, **__: object) -> None:  # root may read all
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "open", refuse)
-
-    async def main() -> None:
-        async with opened(path) as journal:
-            with pytest.raises(JournalFailed, match=r"j\.db.*Permission denied"):
-                await journal.take("r1")
-
-    asyncio.run(main())
-
-
 def test_an_empty_file_becomes_a_journal(tmp_path: Path) -> None:
     (tmp_path / "j.db").touch()
 
@@ -147,27 +127,6 @@ def test_an_empty_file_becomes_a_journal(tmp_path: Path) -> None:
             assert await journal.take("r1") == 1
 
     asyncio.run(main())
-
-
-def test_switching_the_log_on_waits_for_who_is_writing(tmp_path: Path) -> None:
-    with (
-        closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as mine,
-        closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None, check_same_thread=False)) as theirs,
-    ):
-        _create(mine)
-        theirs.execute("BEGIN IMMEDIATE")
-        waiting = threading.Event()
-        mine.set_trace_callback(lambda said: waiting.set() if said == "BEGIN EXCLUSIVE" else None)
-
-        def finish() -> None:
-            waiting.wait(5)
-            theirs.execute("COMMIT")
-
-        thread = threading.Thread(target=finish)
-        thread.start()
-        _switch_log_on(mine)
-        thread.join()
-        assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_synchronous_is_normal_or_full(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from agentrt.toolbox.lower import fit, to_builtins, to_json, well_formed
+from agentrt.toolbox.lower import fit, to_builtins, to_json
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -64,15 +64,6 @@ def test_every_json_like_value_becomes_valid_json(value: Any) -> None:
     json.loads(text)
     assert text.encode().decode() == text
     assert to_json(to_builtins(value)) == text
-
-
-@given(st.text(st.characters()))
-def test_a_text_is_changed_only_where_it_is_not_well_formed(text: str) -> None:
-    fixed = well_formed(text)
-    fixed.encode()
-    if fixed != text:
-        with pytest.raises(UnicodeEncodeError):
-            text.encode()
 
 
 @given(st.text(), st.integers(1, 60))
