@@ -30,7 +30,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_de
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="RunStarted"):
-    """A run began. `messages` are the new ones only: a thread's history is the chain of its runs."""
+    """A run began. `messages` are the new ones only: a thread's history is the chain of its runs.
+
+    `principal` is who asked. `budget` holds the bounds of the run's own `Budget`, None where it has its agent's.
+    """
 
     run_id: str
     agent: str
@@ -40,6 +43,12 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="RunStarted"):
     thread: str | None = None
     previous: str | None = None
     metadata: dict[str, str] = {}
+    principal: str | None = None
+    budget: dict[str, int | None] | None = None
+
+
+class RunResumed(Event, frozen=True, kw_only=True, tag="RunResumed"):
+    """The run goes on under a new owner. Its epoch is the owner's; what an older one writes is not kept."""
 
 
 class ModelReplied(Event, frozen=True, kw_only=True, tag="ModelReplied"):
@@ -53,7 +62,10 @@ class ModelReplied(Event, frozen=True, kw_only=True, tag="ModelReplied"):
 
 
 class ToolStarted(Event, frozen=True, kw_only=True, tag="ToolStarted"):
-    """The intent: this call is about to run. `idempotency_key` stays the same whenever it runs again."""
+    """The intent: this call is about to run. `idempotency_key` stays the same whenever it runs again.
+
+    A call has a second intent where it runs again because the process died in the first.
+    """
 
     call_id: str
     name: str
@@ -89,7 +101,7 @@ class RunEnded(Event, frozen=True, kw_only=True, tag="RunEnded"):
     stragglers: tuple[str, ...] = ()
 
 
-Fact = RunStarted | ModelReplied | ToolStarted | ToolReturned | CancelAsked | RunEnded
+Fact = RunStarted | RunResumed | ModelReplied | ToolStarted | ToolReturned | CancelAsked | RunEnded
 
 # ---- passing ---------------------------------------------------------------------------------------
 

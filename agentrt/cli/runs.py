@@ -14,7 +14,16 @@ import msgspec
 
 from agentrt.cli.leaving import leave, run_command
 from agentrt.errors import JournalFailed, SettingInvalid
-from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, ToolReturned, ToolStarted
+from agentrt.events import (
+    CancelAsked,
+    Fact,
+    ModelReplied,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    ToolReturned,
+    ToolStarted,
+)
 from agentrt.journal.journal import Journal, RunRow
 from agentrt.journal.sqlite import SqliteJournal
 
@@ -81,6 +90,8 @@ def _said(fact: Fact) -> str:
             asked = fact.messages[-1].content if fact.messages else ""
             thread = f", thread {fact.thread}" if fact.thread is not None else ""
             return f"{_date(fact.at)}, {fact.agent} on {fact.model}{thread}: {asked}"
+        case RunResumed():
+            return f"{_date(fact.at)}, epoch {fact.epoch}"
         case ModelReplied():
             calls = ", ".join(call.name for call in fact.message.tool_calls)
             return f"{fact.finish}: {fact.message.content or f'calls {calls}'}"

@@ -45,11 +45,14 @@ def next_move(state: RunState, budget: Budget, now: float) -> Move:
     """What to do in `state`. `now` is seconds since 1970, as is `state.ends_at`."""
     if state.cancel is not None:
         return End("cancelled", "cancelled", state.cancel)
-    if state.turns and isinstance(state.messages[-1], AssistantMessage) and not state.calls:
+    cut_short = state.finish == "cancelled"
+    if state.turns and isinstance(state.messages[-1], AssistantMessage) and not state.calls and not cut_short:
         stopped = _STOPPED.get(state.finish or "")
         return End("failed", "content_filtered", stopped) if stopped else End("success")
     if now >= state.ends_at:
         return End("deadline", "run_timeout", "the run's deadline passed")
+    if cut_short:
+        return End("failed", "internal", "the process died while it ended the run")
     if over := _over_budget(state, budget):
         return over
     calls = state.open_calls

@@ -28,6 +28,7 @@ class Order:
     deadline: float
     ends_at: float
     metadata: Mapping[str, str]
+    principal: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from agentrt.errors import JournalFailed
+from agentrt.errors import AgentrtError, JournalFailed
 from agentrt.events import Fact, Passing
 from agentrt.journal.journal import Journal
 from agentrt.runs.feed import Feed
-from agentrt.runs.state import RunState, apply
+from agentrt.runs.state import RunState, apply, fold
 
 
 class Record:
@@ -26,11 +26,19 @@ class Record:
         self.feed = Feed()
         self.state = RunState(run_id=run_id)
         self.epoch = 0
-        self.failure: JournalFailed | None = None
+        self.failure: AgentrtError | None = None
         self._run_id = run_id
         self._journal = journal
         self._now = now
         self._seq = 0
+
+    def go_on(self, epoch: int, facts: Sequence[Fact]) -> None:
+        """Begin where the facts of older epochs end."""
+        self.epoch = epoch
+        self.state = fold(facts)
+        self._seq = facts[-1].seq
+        for fact in facts:
+            self.feed.tell(fact)
 
     def tell(self, event: Passing) -> None:
         """Show a passing event."""
@@ -56,7 +64,7 @@ class Record:
         """Nothing more can be kept."""
         if self.failure is None:
             told = f"{type(error).__name__}: {error}"
-            self.failure = error if isinstance(error, JournalFailed) else JournalFailed(told)
+            self.failure = error if isinstance(error, AgentrtError) else JournalFailed(told)
 
     def _judge(self, kept: Future[None]) -> None:
         error = asyncio.CancelledError("the journal let go of a fact") if kept.cancelled() else kept.exception()

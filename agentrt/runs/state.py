@@ -14,7 +14,16 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, ToolReturned, ToolStarted
+from agentrt.events import (
+    CancelAsked,
+    Fact,
+    ModelReplied,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    ToolReturned,
+    ToolStarted,
+)
 from agentrt.messages import Answer, AssistantMessage, FinishReason, Message, ToolCall, ToolMessage, Usage
 
 
@@ -22,7 +31,8 @@ class RunState(msgspec.Struct, frozen=True):
     """Where a run stands.
 
     `messages` is a valid transcript but for `calls`, the calls of the last reply, whose results so far
-    are `landed`; they join the transcript together.
+    are `landed`; they join the transcript together. `started` are the ids of calls with an intent and no
+    result: while a run lives they are running, and after the death of its process nobody knows.
     """
 
     run_id: str = ""
@@ -32,6 +42,7 @@ class RunState(msgspec.Struct, frozen=True):
     tool_calls: int = 0
     calls: tuple[ToolCall, ...] = ()
     landed: tuple[ToolMessage, ...] = ()
+    started: frozenset[str] = frozenset()
     usage: Usage = Usage()
     finish: FinishReason | None = None
     cancel: str | None = None
@@ -77,13 +88,17 @@ def apply(state: RunState, fact: Fact) -> RunState:
                 tool_calls=state.tool_calls + len(fact.message.tool_calls),
                 calls=fact.message.tool_calls,
                 landed=(),
+                started=frozenset(),
                 usage=state.usage + fact.usage,
                 finish=fact.finish,
             )
         case ToolStarted():
-            return state
+            return replace(state, started=state.started | {fact.call_id})
         case ToolReturned():
+            state = replace(state, started=state.started - {fact.call_id})
             return _landed(state, ToolMessage(fact.call_id, fact.name, fact.content))
+        case RunResumed():
+            return state
         case CancelAsked():
             return replace(state, cancel=fact.reason or "asked")
         case RunEnded():

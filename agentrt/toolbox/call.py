@@ -28,9 +28,10 @@ import msgspec
 
 from agentrt.errors import ToolError
 from agentrt.events import ToolStatus
+from agentrt.surrogates import mended_text
 from agentrt.toolbox.context import Context, Line
 from agentrt.toolbox.define import Tool
-from agentrt.toolbox.lower import fit, to_json, well_formed
+from agentrt.toolbox.lower import fit, to_json
 from agentrt.toolbox.threads import DaemonThreads, Threads
 
 D = TypeVar("D")
@@ -52,7 +53,7 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
     """The outcome of a call to a tool that does not exist."""
     text = f'there is no tool "{name}"; the tools are: {", ".join(known) or "none"}'
-    return ToolOutcome("error", well_formed(text), "tool_unknown")
+    return ToolOutcome("error", mended_text(text), "tool_unknown")
 
 
 class Stragglers:
@@ -244,4 +245,4 @@ def _told(error: BaseException) -> str:
 
 
 def _outcome(tool: Tool[Any], status: ToolStatus, text: str, code: str | None, seconds: float) -> ToolOutcome:
-    return ToolOutcome(status, fit(well_formed(text), tool.max_result), code, seconds)
+    return ToolOutcome(status, fit(mended_text(text), tool.max_result), code, seconds)

@@ -40,7 +40,10 @@ class Tool(Generic[D_contra, R_co, Parameters]):
         name: What the model calls it: 1 to 64 of letters, digits, `_` and `-`.
         description: What the model reads to decide whether to call it.
         timeout: Seconds a call may take, waiting for a thread included.
-        effect: For who reads and watches; nothing acts on it yet. Undeclared (None) is to be taken as "write".
+        effect: What a call does to the world; undeclared (None) is taken as "write". A call that was running when
+            its process died runs again, once its run is resumed, if it only reads.
+        idempotent: A call that runs twice under one `Context.idempotency_key` takes effect once. It, too, runs
+            again after its process died; any other call is reported to the model as "outcome unknown".
         max_result: Bytes of a result that the model gets to see.
         run_in: Where it runs: a coroutine on the loop, a plain function in a thread.
 
@@ -56,6 +59,7 @@ class Tool(Generic[D_contra, R_co, Parameters]):
     timeout: float = 60.0
     effect: Effect | None = None
     max_result: int = 65_536
+    idempotent: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name):
@@ -85,6 +89,7 @@ class ToolOptions(TypedDict, total=False):
     timeout: float
     effect: Effect | None
     max_result: int
+    idempotent: bool
 
 
 class ToolDecorator(Protocol):

@@ -66,7 +66,7 @@ def fake(tmp_path: Path) -> str:
 
 
 def needs(package: str, path: str) -> tuple[set[str], set[str]]:
-    """Who needs the package here, without an extra and only with one; by the metadata itself."""
+    """Who needs the package here without an extra, and who only with one; by the metadata itself."""
     plain, optional, seen = set[str](), set[str](), set[str]()
     for distribution in distributions(path=[path, *sys.path]):
         name = canonicalize_name(distribution.metadata["Name"])
@@ -84,7 +84,7 @@ def needs(package: str, path: str) -> tuple[set[str], set[str]]:
                 marker.evaluate({"extra": extra}) for extra in distribution.metadata.get_all("Provides-Extra") or ()
             ):
                 optional.add(name)
-    return plain, optional
+    return plain, optional - plain
 
 
 def names(answer: str) -> set[str]:

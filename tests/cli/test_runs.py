@@ -16,7 +16,7 @@ import pytest
 from agentrt import Agent, Runtime, run, tool
 from agentrt.cli.main import main
 from agentrt.errors import JournalFailed, SettingInvalid
-from agentrt.events import RunStarted
+from agentrt.events import RunResumed, RunStarted
 from agentrt.journal.sqlite import SqliteJournal
 from agentrt.testing import ScriptedModel, call, reply
 
@@ -45,6 +45,8 @@ def path(tmp_path: Path) -> Path:
         epoch = await journal.take("zz")
         started = RunStarted(run_id="zz", agent="x", model="p:m", messages=(), ends_at=1.0, seq=1, at=86400.0)
         await journal.append("zz", epoch, started)
+        epoch = await journal.take("zz")
+        await journal.append("zz", epoch, RunResumed(epoch=epoch, seq=2, at=86402.5))
         await journal.aclose()
 
     asyncio.run(write())
@@ -90,6 +92,12 @@ def test_a_run_is_told_fact_by_fact_and_sends_nothing_to_the_terminal(
     assert told[4].endswith("stop: Three.")
     facts = [json.loads(line) for line in said(capsys, "show", run_id, "--json", "--journal", str(path))]
     assert [fact["type"] for fact in facts] == kinds
+
+
+def test_a_run_that_was_resumed_says_when_and_in_which_epoch(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resumed = said(capsys, "show", "zz", "--journal", str(path))[1]
+    assert resumed.split()[:3] == ["2.500", "s", "RunResumed"]
+    assert resumed.endswith(f"{datetime.fromtimestamp(86402, UTC).astimezone():%Y-%m-%d %H:%M:%S}, epoch 2")
 
 
 @pytest.mark.parametrize(

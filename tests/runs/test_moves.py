@@ -72,3 +72,15 @@ def test_a_cancel_goes_before_everything_else() -> None:
 
 def test_an_answer_that_came_before_the_deadline_was_noticed_still_counts() -> None:
     assert next_move(replace(ANSWERED, ends_at=10.0), Budget(), 11.0) == End("success")
+
+
+def test_a_run_whose_process_died_while_it_ended_it_is_not_a_success() -> None:
+    cut_short = replace(ANSWERED, finish="cancelled", ends_at=10.0)
+    move = next_move(cut_short, Budget(turns=1), 9.0)
+    assert isinstance(move, End)
+    assert (move.outcome, move.code, move.message) == ("failed", "internal", "the process died while it ended the run")
+    late = next_move(cut_short, Budget(turns=1), 10.0)
+    assert isinstance(late, End)
+    assert late.outcome == "deadline"
+    cancelled = next_move(replace(cut_short, cancel="enough"), Budget(turns=1), 10.0)
+    assert cancelled == End("cancelled", "cancelled", "enough")

@@ -3,7 +3,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.events import CancelAsked, Fact, ModelReplied, RunEnded, RunStarted, ToolReturned, ToolStarted
+from agentrt.events import (
+    CancelAsked,
+    Fact,
+    ModelReplied,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    ToolReturned,
+    ToolStarted,
+)
 from agentrt.messages import AssistantMessage, FinishReason, ToolCall, ToolMessage, Usage, UserMessage
 from agentrt.runs.state import RunState, fold
 
@@ -79,3 +88,18 @@ def test_a_cancel_and_the_end_are_remembered() -> None:
     assert state.cancel == "user"
     assert state.ended is not None
     assert state.ended.outcome == "cancelled"
+
+
+def test_a_call_has_started_from_its_intent_to_its_result_also_over_a_resumption() -> None:
+    intents = [ToolStarted(call_id=c, name="stock", arguments="{}", idempotency_key=c) for c in ("a", "b")]
+    facts: list[Fact] = [STARTED, replied("a", "b", "c"), *intents, returned("b"), RunResumed()]
+    assert fold(facts).started == {"a"}
+    assert fold([*facts, intents[0]]).started == {"a"}
+    assert fold([*facts, returned("a")]).started == frozenset()
+    assert fold([*facts, replied()]).started == frozenset()
+
+
+@given(histories(), st.data())
+def test_a_resumption_changes_no_state(facts: list[Fact], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(facts)))
+    assert fold([*facts[:cut], RunResumed(), *facts[cut:]]) == fold(facts)

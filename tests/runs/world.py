@@ -80,6 +80,19 @@ def assert_whole(facts: Sequence[Fact]) -> None:
     assert [n for n, fact in enumerate(facts) if isinstance(fact, RunEnded)] == [len(facts) - 1]
 
 
+async def left_behind(*runs: Sequence[Fact], journal: MemoryJournal | None = None) -> MemoryJournal:
+    """A journal in which the facts of these runs stand. Who wrote them has died."""
+    journal = journal or MemoryJournal()
+    for facts in runs:
+        assert isinstance(facts[0], RunStarted)
+        run_id, epoch = facts[0].run_id, 0
+        for fact in facts:
+            while epoch < fact.epoch:
+                epoch = await journal.take(run_id)
+            await journal.append(run_id, epoch, fact)
+    return journal
+
+
 class LateJournal(MemoryJournal):
     """Keeps facts in order, and says so `delay` seconds later. The first fact of the kind `loses` it loses."""
 

@@ -53,11 +53,14 @@ def test_the_model_sees_name_description_and_parameters() -> None:
 
 def test_without_arguments_a_tool_has_the_documented_policy() -> None:
     assert (stock.timeout, stock.effect, stock.max_result, stock.run_in) == (60.0, None, 65_536, "loop")
+    assert not stock.idempotent
 
 
 def test_options_win_over_what_the_function_says() -> None:
-    made = tool(name="cost", description="What it costs.", timeout=5, effect="read", max_result=100)(price)
-    assert (made.name, made.description, made.timeout) == ("cost", "What it costs.", 5)
+    made = tool(name="cost", description="What it costs.", timeout=5, effect="read", max_result=100, idempotent=True)(
+        price
+    )
+    assert (made.name, made.description, made.timeout, made.idempotent) == ("cost", "What it costs.", 5, True)
     assert (made.effect, made.max_result, made.run_in) == ("read", 100, "thread")
 
 

@@ -1,0 +1,60 @@
+"""Taking over a run whose process died, or that another process holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from agentrt.errors import JournalFailed, SettingInvalid
+from agentrt.events import Fact, RunEnded, RunStarted
+from agentrt.journal.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A run that is ours from now on: its epoch, and all that happened before. Nobody else adds to that any more."""
+
+    epoch: int
+    started: RunStarted
+    facts: Sequence[Fact]
+
+
+async def take_over(journal: Journal, run_id: str, agent: str) -> Taken:
+    """Become the owner of an unfinished run of the agent with that name.
+
+    Raises:
+        SettingInvalid: there is no such run, it has ended, or it is another agent's; its owner keeps it.
+        JournalFailed: it cannot be read or taken.
+    """
+    _check(run_id, await journal.read(run_id), agent)  # first: to take it is to stop whoever carries it
+    epoch = await journal.take(run_id)
+    facts = await journal.read(run_id)
+    return Taken(epoch, _check(run_id, facts, agent), facts)
+
+
+def _check(run_id: str, facts: Sequence[Fact], agent: str) -> RunStarted:
+    started = facts[0] if facts else None
+    if not isinstance(started, RunStarted):
+        raise SettingInvalid(f'the journal has no run "{run_id}"')
+    if isinstance(ended := facts[-1], RunEnded):
+        raise SettingInvalid(f'run "{run_id}" has ended ({ended.outcome}): there is nothing to resume')
+    if started.agent != agent:
+        raise SettingInvalid(f'run "{run_id}" is of agent "{started.agent}"; the agent given is "{agent}"')
+    return started
+
+
+async def unfinished(journal: Journal) -> list[RunStarted]:
+    """How the runs without an end began, in the order in which they did. Those that cannot be read are left out."""
+    found: list[RunStarted] = []
+    for row in await journal.runs(unfinished=True):
+        try:
+            facts = await journal.read(row.run_id)
+        except JournalFailed:
+            logger.warning("run %s is unfinished and cannot be read", row.run_id, exc_info=True)
+            continue
+        if isinstance(facts[0], RunStarted) and not isinstance(facts[-1], RunEnded):  # it may have ended just now
+            found.append(facts[0])
+    return found
