@@ -15,28 +15,33 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+
+from msgspec import convert
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
-from agentrt.gate.gate import Gate
+from agentrt.events import RunStarted
 from agentrt.gate.grant import Statistics
 from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
 from agentrt.messages import Message
-from agentrt.model.model import Model
-from agentrt.model.openai import OpenAIModel
+from agentrt.model.embeddings import OpenAIEmbeddings
 from agentrt.model.tokens import warm
-from agentrt.providers import NO_KEY, Provider, by_name, find
+from agentrt.providers import Provider
 from agentrt.runs.asked import as_deadline, as_messages
+from agentrt.runs.conversations import Conversations
 from agentrt.runs.order import Order, Ports
 from agentrt.runs.owner import Run
-from agentrt.runs.state import RunState, fold
+from agentrt.runs.takeover import Taken, take_over, unfinished
+from agentrt.services import Service, Services
 from agentrt.toolbox.call import Caller
 from agentrt.toolbox.threads import Threads
+
+if TYPE_CHECKING:
+    from agentrt.pipeline.embedding import GateEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +61,8 @@ class RunOptions(TypedDict, total=False):
     deadline: float | None
     budget: Budget | None
     metadata: Mapping[str, str] | None
-
-
-@dataclass(frozen=True)
-class _Service:
-    """One provider as this Runtime holds it."""
-
-    model: Model
-    gate: Gate
+    run_id: str | None
+    principal: str | None
 
 
 class Runtime:
@@ -77,12 +76,14 @@ class Runtime:
         threads: Where tools that are plain functions run; by default up to 64 daemon threads.
         random: Source of ids and jitter; seed it to repeat a run, with a journal that has not seen the first.
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
+        on_exit: What becomes of the runs that have not ended when the Runtime is left: "cancel" ends them, "suspend"
+            stops them and leaves them unfinished in the journal, to be resumed.
 
     Raises:
         SettingInvalid: two different providers of one name, or a journal that is none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         providers: Sequence[Provider] = (),
@@ -91,17 +92,19 @@ class Runtime:
         threads: Threads | None = None,
         random: Random | None = None,
         environ: Mapping[str, str] = os.environ,
+        on_exit: Literal["cancel", "suspend"] = "cancel",
     ) -> None:
         if grace < 0:
             raise SettingInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
-        self._providers = by_name(providers)
         self._journal = open_journal(journal) if isinstance(journal, str) else journal
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
-        self._environ = environ
+        self._on_exit = on_exit
         self._caller = Caller(threads=threads, grace=grace)
-        self._services: dict[str, _Service] = {}
+        self._services = Services(providers, environ, self._random, self.now)
+        self._warmed: set[str] = set()
         self._runs: dict[str, Run] = {}
-        self._threads: dict[str, list[Run]] = {}
+        self._taking: set[str] = set()  # being resumed: theirs is no `Run` yet
+        self._conversations = Conversations(self._journal)
         self._warming: list[asyncio.Task[None]] = []
         self._closed = False
         self._group: asyncio.TaskGroup | None = None
@@ -120,9 +123,14 @@ class Runtime:
         """Names of tools that were told to stop and have not."""
         return self._caller.stragglers.names
 
+    @property
+    def journal(self) -> Journal:
+        """The journal, to read in. Nobody but the runs may write there."""
+        return self._journal
+
     def statistics(self) -> dict[str, Statistics]:
         """How each provider's gate stands now, by the provider's name."""
-        return {name: service.gate.statistics() for name, service in self._services.items()}
+        return {name: service.gate.statistics() for name, service in self._services}
 
     def now(self) -> float:
         """Seconds since 1970, on the loop's clock: it never jumps, and follows a virtual loop."""
@@ -134,7 +142,21 @@ class Runtime:
         Raises:
             ProviderUnknown, KeyMissing: it cannot.
         """
-        self._service(agent)
+        self._service(agent.model)
+
+    def embedder(self, model: str, *, dims: int | None = None) -> GateEmbedder:
+        """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
+
+        It lives as long as this Runtime. `dims` may be left out for OpenAI's own models; see `GateEmbedder`.
+
+        Raises:
+            SettingInvalid: `dims` is missing or less than 1, or `model` is no such name.
+            ProviderUnknown, KeyMissing: the provider cannot be asked.
+        """
+        from agentrt.pipeline.embedding import GateEmbedder  # noqa: PLC0415 - who chats loads no pipeline
+
+        service = self._service(model)
+        return GateEmbedder(OpenAIEmbeddings(service.model), service.gate, model.partition(":")[2], dims=dims)
 
     async def __aenter__(self) -> Self:
         if self._group is not None:
@@ -153,13 +175,16 @@ class Runtime:
         with suppress(ValueError):  # left in another context than entered: what is current there is not ours
             _current.reset(self._token)
         for run in tuple(self._runs.values()):
-            run.cancel("the runtime closed")
+            if self._on_exit == "suspend":
+                run.suspend()
+            else:
+                run.cancel("the runtime closed")
         for task in self._warming:
             task.cancel()
         async with AsyncExitStack() as held:
             held.push_async_callback(self._journal.aclose)
             held.callback(self._caller.close)
-            for service in self._services.values():
+            for _, service in self._services:
                 held.push_async_callback(service.model.aclose)
             await self._group.__aexit__(None, None, None)
         if self.stragglers:
@@ -182,6 +207,8 @@ class Runtime:
         deadline: float | None = None,
         budget: Budget | None = None,
         metadata: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        principal: str | None = None,
     ) -> Run:
         """Begin a run and return a handle to it; losing the handle cancels nothing.
 
@@ -195,26 +222,22 @@ class Runtime:
             deadline: Seconds from now; 600 by default.
             budget: In place of the agent's.
             metadata: Kept in `RunStarted`, shown to tools.
+            run_id: A name for the run, by default a random one. It must be new: if the journal has it already,
+                that run stays as it is, and the answer of this one is `SettingInvalid`.
+            principal: Who asks; kept in `RunStarted`.
 
         Raises:
             SettingInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
-                none, or a Runtime that is not entered.
+                none, a `run_id` that is empty or lives here, or a Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
         """
-        if self._group is None or self._closed:
-            raise SettingInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
-        if self._loop is not asyncio.get_running_loop():
-            raise SettingInvalid("this Runtime lives on another event loop; enter one of its own on this loop")
-        if thread is not None and (self, thread) in _inside.get():
-            raise SettingInvalid(
-                f'a run inside of thread "{thread}" would wait for itself; give it a thread of its own'
-            )
+        self._admit(thread, run_id)
         if thread is not None and messages:
             raise SettingInvalid("thread= and messages= together: a thread has its history already; give one of them")
         conversation, seconds = as_messages(input, messages), as_deadline(deadline)
-        service = self._service(agent)
+        ports = self._ports(agent)
         order = Order(
-            run_id=f"{self._random.getrandbits(128):032x}",
+            run_id=run_id or f"{self._random.getrandbits(128):032x}",
             agent=agent,
             model=agent.model.partition(":")[2],
             messages=conversation,
@@ -224,23 +247,95 @@ class Runtime:
             deadline=asyncio.get_running_loop().time() + seconds,
             ends_at=self.now() + seconds,
             metadata=dict(metadata or {}),
+            principal=principal,
         )
-        ports = Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
-        return self._begin(order, ports)
+        return self._carry(order, ports)
 
-    def _begin(self, order: Order, ports: Ports) -> Run:
+    def find(self, run_id: str) -> Run | None:
+        """The run of that id, if it lives here."""
+        return self._runs.get(run_id)
+
+    async def unfinished(self) -> Sequence[RunStarted]:
+        """How the journal's runs began that have no end and do not live here, in the order in which they did.
+
+        A run that another process carries right now is among them: a journal cannot tell whether its owner lives.
+        A run whose facts cannot be read is left out, and a warning is logged.
+
+        Raises:
+            JournalFailed: the journal cannot be read at all.
+        """
+        return [started for started in await unfinished(self._journal) if started.run_id not in self._runs]
+
+    @overload
+    async def resume(self, run_id: str, agent: Agent[None]) -> Run: ...
+    @overload
+    async def resume(self, run_id: str, agent: Agent[D], *, deps: D) -> Run: ...
+    async def resume(self, run_id: str, agent: Agent[Any], *, deps: Any = None) -> Run:
+        """Take over a run that was cut off by the death of its process, and carry it on.
+
+        It keeps its thread, deadline, budget, metadata and principal. Calls that have a result are not run again;
+        of those that were running, only the ones whose tool is `effect="read"` or `idempotent` are, and the model
+        is told of the others. If the process that had the run still lives, the run fails there. Resume the runs of
+        one thread in the order of `unfinished`, for they wait for one another in the order in which they came.
+
+        Args:
+            agent: The agent that the run was of, by its name.
+            deps: What the agent's tools get as `Context.deps`.
+
+        Raises:
+            SettingInvalid: the journal has no such run, it has ended, lives here or is another agent's; or a Runtime
+                that is not entered.
+            ProviderUnknown, KeyMissing: the agent's model cannot be asked.
+            JournalFailed: the run cannot be read or taken.
+        """
+        self._admit(None, run_id)
+        ports = self._ports(agent)
+        self._taking.add(run_id)
+        try:
+            taken = await take_over(self._journal, run_id, agent.name)
+        finally:
+            self._taking.remove(run_id)
+        started = taken.started
+        self._admit(started.thread, run_id)  # it may have been left meanwhile
+        order = Order(
+            run_id=run_id,
+            agent=agent,
+            model=agent.model.partition(":")[2],
+            messages=started.messages,
+            deps=deps,
+            thread=started.thread,
+            budget=agent.budget if started.budget is None else convert(started.budget, Budget),
+            deadline=started.ends_at - self._epoch,
+            ends_at=started.ends_at,
+            metadata=started.metadata,
+            principal=started.principal,
+        )
+        return self._carry(order, ports, taken)
+
+    def _admit(self, thread: str | None, run_id: str | None) -> None:
+        """See that a run may begin here and now."""
+        if self._group is None or self._closed:
+            raise SettingInvalid("this Runtime is not entered, or left; write `async with Runtime() as runtime:`")
+        if self._loop is not asyncio.get_running_loop():
+            raise SettingInvalid("this Runtime lives on another event loop; enter one of its own on this loop")
+        if thread is not None and (self, thread) in _inside.get():
+            raise SettingInvalid(
+                f'a run inside of thread "{thread}" would wait for itself; give it a thread of its own'
+            )
+        if run_id == "":
+            raise SettingInvalid('run_id="": expected a name of at least one character, or None for a random one')
+        if run_id in self._runs or run_id in self._taking:
+            raise SettingInvalid(f'run_id="{run_id}": a run of this id lives in this Runtime; see `Runtime.find`')
+
+    def _ports(self, agent: Agent[Any]) -> Ports:
+        service = self._service(agent.model)
+        return Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
+
+    def _carry(self, order: Order, ports: Ports, taken: Taken | None = None) -> Run:
         assert self._group is not None
-        row = self._threads.setdefault(order.thread, []) if order.thread is not None else []
-        before = tuple(row)
-
-        async def history() -> tuple[str | None, RunState]:
-            for one in before:
-                await one.wait()
-            return await self._history(order.thread)
-
-        run = Run(order, ports, history)
+        run = Run(order, ports, self._conversations.turn(order.thread, order.run_id), taken)
         self._runs[run.run_id] = run
-        row.append(run)
+        self._conversations.join(order.thread, run)
         owner = self._group.create_task(self._live(run, order.thread), name=f"owner {run.run_id}")
         owner.add_done_callback(lambda _: self._gone(run, order.thread))
         return run
@@ -255,44 +350,20 @@ class Runtime:
         """The owner's task has ended, even if it was cancelled before its first step."""
         run.gone()
         del self._runs[run.run_id]
-        if thread is not None:
-            self._threads[thread].remove(run)
-            if not self._threads[thread]:
-                del self._threads[thread]
+        self._conversations.leave(thread, run)
 
-    async def _history(self, thread: str | None) -> tuple[str | None, RunState]:
-        """A thread is a chain of runs; its history is the fold of the chain."""
-        previous: str | None = None
-        messages: list[Message] = []
-        for row in await self._journal.runs(thread=thread) if thread is not None else ():
-            previous = row.run_id
-            messages += fold(await self._journal.read(row.run_id)).transcript
-        return previous, RunState(messages=tuple(messages))
-
-    def _service(self, agent: Agent[Any]) -> _Service:
-        name, _, model = agent.model.partition(":")
-        if name not in self._services:
-            provider = find(name, self._providers, self._environ)
-            if self._group is not None and provider.limits.tokens is not None and provider.transport is None:
-                # Until the ranks are read, in a thread, reservations are estimates.
-                self._warming.append(self._group.create_task(_warmed(model), name=f"token ranks of {model}"))
-            self._services[name] = _Service(
-                OpenAIModel(
-                    name,
-                    base_url=provider.base_url,
-                    api_key=provider.api_key or NO_KEY,
-                    transport=provider.transport,
-                    connect_timeout=provider.connect_timeout,
-                    first_byte_timeout=provider.first_byte_timeout,
-                    idle_timeout=provider.idle_timeout,
-                    wall=self.now,
-                ),
-                Gate(name, provider.limits, random=self._random),
-            )
-        return self._services[name]
+    def _service(self, model: str) -> Service:
+        service = self._services.of(model)
+        limited = service.provider.limits.tokens is not None and service.provider.transport is None
+        if self._group is not None and limited and service.provider.name not in self._warmed:
+            # Until the ranks are read, in a thread, reservations are estimates.
+            self._warmed.add(service.provider.name)
+            name = model.partition(":")[2]
+            self._warming.append(self._group.create_task(_warm(name), name=f"token ranks of {name}"))
+        return service
 
 
-async def _warmed(model: str) -> None:
+async def _warm(model: str) -> None:
     """Without ranks, tokens are estimated: no run ends for want of them."""
     try:
         await warm(model)

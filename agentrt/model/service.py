@@ -109,7 +109,7 @@ class Service:
                 raise self._silence(attempt) from None
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             if not attempt.assembler.finished:
-                raise self._failure(error, attempt) from error
+                raise self._failure(error, attempt.status) from error
 
     def _silence(self, attempt: _Attempt) -> ProviderError:
         name = self._settings.name
@@ -117,7 +117,8 @@ class Service:
             return ReplyIncomplete(f"{name}: nothing came for {self._settings.idle_timeout:g} s in mid-reply")
         return ProviderUnreachable(f"{name}: no reply began within {self._settings.first_byte_timeout:g} s")
 
-    def _failure(self, error: Exception, attempt: _Attempt) -> ProviderError:
+    def _failure(self, error: Exception, status: int | None) -> ProviderError:
+        """What it means; `status` is that of the answer, if one had begun."""
         if isinstance(error, openai.APIStatusError):
             return refusal(
                 error.response.status_code,
@@ -127,7 +128,7 @@ class Service:
             )
         cause = error.__cause__ or error  # the package wraps what the connection says
         why = excerpt(f"{type(cause).__name__}: {cause}".removesuffix(": "))
-        if attempt.status is not None:
+        if status is not None:
             return ReplyIncomplete(f"{self._settings.name}: the connection broke in mid-reply ({why})")
         sent = not isinstance(cause, _NOT_SENT)
         place = self._client.base_url.netloc.decode()

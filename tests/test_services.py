@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
+from agentrt.providers import Provider
+from agentrt.services import Services
+
+
+def services(*providers: Provider, **environ: str) -> Services:
+    return Services(providers, environ, Random(1), lambda: 0.0)
+
+
+def test_a_provider_has_one_client_and_one_gate_however_many_models_are_asked() -> None:
+    some = services(Provider(name="a", base_url="http://127.0.0.1:9/v1"))
+    assert some.of("a:small") is some.of("a:large")
+    assert [name for name, _ in some] == ["a"]
+
+
+def test_a_name_without_a_provider_or_without_a_model_says_what_is_expected() -> None:
+    for name in ("a", "a:"):
+        with pytest.raises(SettingInvalid, match='expected "provider:model"'):
+            services(Provider(name="a")).of(name)
+
+
+def test_whoever_cannot_be_asked_is_told_at_once() -> None:
+    with pytest.raises(ProviderUnknown, match="nobody"):
+        services().of("nobody:x")
+    with pytest.raises(KeyMissing):
+        services().of("openai:gpt-5-mini")
+
+
+def test_two_different_providers_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingInvalid, match="two different providers"):
+        services(Provider(name="a"), Provider(name="a", api_key="k"))
