@@ -9,7 +9,7 @@ import pytest
 from agentrt.egress.egress import Egress
 from agentrt.errors import ToolInvalid
 from agentrt.toolbox.call import Caller, ToolOutcome
-from agentrt.toolbox.context import Context
+from agentrt.toolbox.context import Context, Tell
 from agentrt_tools.fetch import fetch_tool
 
 
@@ -17,14 +17,17 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return ["93.184.216.34"]
 
 
-def fetched(answer: bytes, url: str = "http://docs.example/x", max_chars: int = 50_000) -> ToolOutcome:
+def fetched(
+    answer: bytes, url: str = "http://docs.example/x", max_chars: int = 50_000, tell: Tell = lambda _: None
+) -> ToolOutcome:
     """What the model gets when the whole internet says `answer`."""
 
     async def main() -> ToolOutcome:
         async with Egress(resolve=resolve, network=httpcore2.AsyncMockBackend([answer])) as egress:
             caller = Caller()
             arguments = '{"url": "' + url + '"}'
-            outcome = await caller.call(fetch_tool(egress, max_chars=max_chars), arguments, Context[object](None))
+            context = Context[object](None, tell=tell)
+            outcome = await caller.call(fetch_tool(egress, max_chars=max_chars), arguments, context)
             caller.close()
             return outcome
 
@@ -79,6 +82,19 @@ def test_what_went_wrong_is_told_in_words(answer: bytes, url: str, code: str, to
     outcome = fetched(answer, url)
     assert (outcome.status, outcome.code) == ("error", code)
     assert told in outcome.content
+
+
+def test_viewers_are_shown_the_document_and_nothing_where_none_came() -> None:
+    told: list[object] = []
+    url = "http://docs.example/x"
+    fetched(page("<title>Green\n is &amp; good</title><p>text", "text/html"), url, tell=told.append)
+    assert told == [{"sources": [{"id": url, "title": "Green is & good", "uri": url}]}]
+
+    fetched(page("\n## Green\n\ntext", "text/markdown"), url, tell=told.append)
+    assert told[1:] == [{"sources": [{"id": url, "title": "Green", "uri": url}]}]
+
+    fetched(page("gone", status="404 Not Found"), url, tell=told.append)
+    assert len(told) == 2
 
 
 def test_the_tool_is_declared_as_going_out() -> None:

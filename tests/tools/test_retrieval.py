@@ -9,23 +9,24 @@ from agentrt.errors import ToolInvalid
 from agentrt.index.index import Chunk, Document
 from agentrt.index.sqlite import SqliteIndex
 from agentrt.toolbox.call import Caller, ToolOutcome
-from agentrt.toolbox.context import Context
+from agentrt.toolbox.context import Context, Tell
 from agentrt_tools.retrieval import search_tool
 
 
 async def lease_index() -> SqliteIndex:
     index = SqliteIndex()
     for number in range(4):
-        text = f"A lease is kept in room {number}."
-        await index.put(Document(str(number), f"Room {number}", f"http://x/{number}", (Chunk(text, 0, len(text)),)))
+        texts = f"A lease is kept in room {number}.", f"The key to room {number} is kept elsewhere, with the porter."
+        chunks = tuple(Chunk(text, 0, len(text)) for text in texts)
+        await index.put(Document(str(number), f"Room {number}", f"http://x/{number}", chunks))
     return index
 
 
-def called(arguments: str, k: int = 5) -> ToolOutcome:
+def called(arguments: str, k: int = 5, tell: Tell = lambda _: None) -> ToolOutcome:
     async def main() -> ToolOutcome:
         index = await lease_index()
         caller = Caller()
-        outcome = await caller.call(search_tool(index, k), arguments, Context[object](None))
+        outcome = await caller.call(search_tool(index, k), arguments, Context[object](None, tell=tell))
         caller.close()
         await index.aclose()
         return outcome
@@ -46,6 +47,23 @@ def test_no_more_than_k_passages_come_and_none_is_an_empty_list() -> None:
     assert len(msgspec.json.decode(called('{"query": "lease"}', k=3).content)) == 3
     assert called('{"query": "zebra"}').content == "[]"
     assert called('{"query": "?!"}').content == "[]"
+
+
+def test_viewers_are_shown_each_document_once_the_best_first() -> None:
+    told: list[dict[str, list[dict[str, object]]]] = []
+    outcome = called('{"query": "what is kept in `room` 2?"}', k=8, tell=told.append)
+    passages = msgspec.json.decode(outcome.content)
+
+    (shown,) = told
+    assert shown["sources"][0] == {"id": "2", "title": "Room 2", "uri": "http://x/2", "score": passages[0]["score"]}
+    assert len(passages) == 8
+    assert [source["uri"] for source in shown["sources"]] == list(dict.fromkeys(one["url"] for one in passages))
+
+
+def test_where_nothing_is_found_nothing_is_shown() -> None:
+    told: list[object] = []
+    called('{"query": "zebra"}', tell=told.append)
+    assert told == []
 
 
 def test_the_tool_is_declared_as_a_reading_one() -> None:

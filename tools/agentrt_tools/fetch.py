@@ -6,8 +6,10 @@ from agentrt.egress.egress import Egress
 from agentrt.egress.fetched import Fetched
 from agentrt.errors import EgressFailed, EgressRefused, ToolError, ToolInvalid
 from agentrt.offloop import aside
+from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
 from agentrt_tools.markup import text_of_html
+from agentrt_tools.sources import Source, show_sources, title_of
 
 _PAGE = 2_000_000
 """Characters of a page of HTML that are read."""
@@ -21,7 +23,7 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
 
     Where it may go is the policy of `egress`. At most `max_chars` characters come. The last line says so when there is
     more, and when only the beginning of a very long page of HTML was read. A refusal, a failure and a status other
-    than 2xx are told to the model in words.
+    than 2xx are told to the model in words. Viewers of the run are shown the document as a source of what is said.
 
     Raises:
         ToolInvalid: `max_chars` is less than 1.
@@ -30,7 +32,7 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
         raise ToolInvalid(f'tool "fetch_document" was given max_chars={max_chars}; it needs 1 or more')
 
     @tool(effect="egress", timeout=egress.policy.timeout + 5, max_result=4 * max_chars + _NOTE)
-    async def fetch_document(url: str) -> str:
+    async def fetch_document(context: Context, url: str) -> str:
         """Fetch the text of a document by its URL, such as one that a search returned.
 
         Args:
@@ -42,9 +44,11 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
             raise ToolError(str(error), code=error.code) from error
         if not 200 <= fetched.status < 300:
             raise ToolError(f"the server answered {fetched.status}", code="http_status")
-        text, cuts = await _readable(fetched)
+        text, page, cuts = await _readable(fetched)
         if not text:
             raise ToolError("; ".join(["the document has no text", *cuts]), code="document_empty")
+        # By the address that was asked for: one that a redirect led to may carry a key.
+        await show_sources(context, [Source(id=url, title=title_of(text, page) or url, uri=url)])
         if len(text) > max_chars:
             cuts = [f"{len(text) - max_chars:,} of {len(text):,} characters are left out", *cuts]
         return f"{text[:max_chars]}\n[cut here: {'; '.join(cuts)}]" if cuts else text
@@ -52,10 +56,11 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
     return fetch_document
 
 
-async def _readable(fetched: Fetched) -> tuple[str, list[str]]:
-    """The text, and in words what of the document was not read."""
+async def _readable(fetched: Fetched) -> tuple[str, str, list[str]]:
+    """The text, the page of HTML that it is from, if any, and in words what of the document was not read."""
     text = fetched.text
     if fetched.content_type not in {"text/html", "application/xhtml+xml"}:
-        return text.strip(), []
+        return text.strip(), "", []
     unread = [f"only the first {_PAGE:,} of {len(text):,} characters of HTML were read"] if len(text) > _PAGE else []
-    return await aside(lambda: text_of_html(text[:_PAGE])), unread
+    page = text[:_PAGE]
+    return await aside(lambda: text_of_html(page)), page, unread
