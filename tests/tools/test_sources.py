@@ -19,7 +19,9 @@ def test_sources_are_emitted_as_the_server_knows_them_and_no_source_is_no_news()
 def test_a_title_is_that_of_the_page_or_the_first_line_that_says_something() -> None:
     assert title_of("text", "<html><TITLE lang=de>\n Grün &lt;3 </TITLE>") == "Grün <3"
     assert title_of("# Head\n\ntext", "<titles>no") == "Head"
-    assert title_of("\n---\n##\n\n  a   b \n", "<title></title>") == "---"
+    assert title_of("\n---\n##\n\n  a   b \n", "<title></title>") == "a b"
+    assert title_of('<p align="center">\n<h1>HTTP <em>two</em></h1>\ntext') == "HTTP two"
+    assert title_of("a < b > c") == "a < b > c"
     assert title_of("") == ""
     assert title_of("x" * 500) == "x" * 119 + "…"
 
@@ -28,4 +30,5 @@ def test_a_page_made_to_be_slow_is_not() -> None:
     began = time.perf_counter()
     for page in ("<title " * 300_000, "<title" * 300_000, "<title>" * 300_000, "<title" + " " * 2_000_000):
         title_of("", page)
+        title_of(page)
     assert time.perf_counter() - began < 2

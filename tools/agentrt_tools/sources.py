@@ -14,6 +14,7 @@ _LONGEST = 120
 
 # Possessive, as in markup.py: a page comes from a stranger.
 _TITLE = re.compile(r"<title(?:\s[^<>]*+)?+>([^<]*+)", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*+>")
 
 
 class Source(TypedDict):
@@ -32,8 +33,9 @@ async def show_sources(context: Context[object], sources: Sequence[Source]) -> N
 
 
 def title_of(text: str, page: str = "") -> str:
-    """A document's title: that of its page of HTML, else the first line of its text."""
+    """A document's title: that of its page of HTML, else the first line of its text that has a word."""
     found = _TITLE.search(page)
-    lines = (" ".join(line.split()) for line in (html.unescape(found[1]) if found else "", *text.splitlines()))
-    title = next((line.lstrip("# ") for line in lines if line.strip("# ")), "")
+    written = (_TAG.sub(" ", line) for line in text.splitlines())
+    lines = (" ".join(line.split()) for line in (html.unescape(found[1]) if found else "", *written))
+    title = next((line.lstrip("# ") for line in lines if re.search(r"\w", line)), "")
     return title if len(title) <= _LONGEST else f"{title[: _LONGEST - 1]}…"
