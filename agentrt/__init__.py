@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from agentrt.agent import Agent, Budget
     from agentrt.errors import AgentrtError, RunFailed, ToolError
     from agentrt.gate.limits import Limits
+    from agentrt.ingesting import ingest
     from agentrt.messages import Answer
     from agentrt.providers import Provider
     from agentrt.runtime import Runtime
+    from agentrt.server.listen import serve
     from agentrt.toolbox.context import Context
     from agentrt.toolbox.define import Tool, tool
     from agentrt.verbs import run, stream
@@ -37,7 +39,9 @@ __all__ = [
     "Runtime",
     "Tool",
     "ToolError",
+    "ingest",
     "run",
+    "serve",
     "stream",
     "tool",
 ]
@@ -54,7 +58,9 @@ _HOME = {
     "Runtime": "agentrt.runtime",
     "Tool": "agentrt.toolbox.define",
     "ToolError": "agentrt.errors",
+    "ingest": "agentrt.ingesting",
     "run": "agentrt.verbs",
+    "serve": "agentrt.server.listen",
     "stream": "agentrt.verbs",
     "tool": "agentrt.toolbox.define",
 }

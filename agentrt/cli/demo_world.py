@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from agentrt.cli.stages import bars
 from agentrt.egress.egress import Egress
 from agentrt.egress.policy import EgressPolicy
 from agentrt.errors import AgentrtError, SettingInvalid
@@ -23,7 +23,10 @@ from agentrt.local.corpus import MANIFEST, corpus_handler, language_reference, r
 from agentrt.local.environment import build_environment
 from agentrt.local.wire import serve
 from agentrt.offloop import aside
-from agentrt.pipeline.pipeline import Pipeline, Report, Snapshot
+from agentrt.pipeline.journey import Parts
+from agentrt.pipeline.pipeline import Pipeline
+from agentrt.pipeline.report import Report
+from agentrt.pipeline.source import RemoteManifest
 from agentrt.toolbox.define import Tool
 from agentrt_tools.database import Template, database_tools
 from agentrt_tools.fetch import fetch_tool
@@ -117,27 +120,12 @@ def _less(tools: tuple[Tool, ...], without: Sequence[str]) -> tuple[Tool, ...]:
 
 async def _fill(console: Console, index: SqliteIndex, egress: Egress, manifest: str) -> Report:
     """Index what the manifest names, with one bar a stage."""
-    bar = Progress(
-        TextColumn("{task.description:>9}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    bars: dict[str, TaskID] = {}
-
-    def show(snapshot: Snapshot) -> None:
-        for stage in snapshot.stages:
-            if stage.name not in bars:
-                bars[stage.name] = bar.add_task(stage.name, total=snapshot.total)
-            bar.update(bars[stage.name], total=snapshot.total, completed=stage.done + stage.failed)
-
-    with bar:
-        report = await Pipeline(egress, index, progress=show).run(manifest)
+    source = RemoteManifest(manifest, egress)
+    with bars(console) as show:
+        report = await Pipeline(source, Parts(index=index, egress=egress), progress=show).run()
     if not report.stored:
         raise AgentrtError(f"none of the {report.total} documents of {manifest} could be indexed: {_first(report)}")
-    failed = f", {len(report.failures)} failed ({_first(report)})" if report.failures else ""
+    failed = f", {report.quarantined} failed ({_first(report)})" if report.failures else ""
     console.print(
         f"Indexed {report.stored} documents in {report.passages} passages, {report.seconds:.1f} s{failed}.",
         style="dim",

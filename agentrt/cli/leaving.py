@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -49,6 +49,11 @@ def run_command(main: Coroutine[Any, Any, int], *, left_behind: Callable[[], boo
         return code
 
     return asyncio.run(supervised())
+
+
+def as_on_exit(journal: str) -> Literal["cancel", "suspend"]:
+    """What becomes of a command's runs when it stops: those that stand in a file are left to be resumed."""
+    return "cancel" if journal == "memory" else "suspend"
 
 
 def leave(code: int) -> NoReturn:

@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"agentrt {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_serve(commands)
+    _add_ingest(commands)
     _add_runs(commands)
     return top
 
@@ -48,7 +50,53 @@ def _add_demo(commands: Commands) -> None:
     )
     demo.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="give up after (default: 120)")
     demo.add_argument("--turns", type=int, default=10, help="how often the model may be asked (default: 10)")
+    demo.add_argument("--serve", action="store_true", help="answer on a web page in place of the terminal")
+    demo.add_argument("--port", type=int, default=8080, help="of the page (default: 8080); 0 is any free one")
+    demo.add_argument("--journal", default="memory", help="where the page's conversations are kept: sqlite:FILE")
+    demo.add_argument("--open", action="store_true", help="open the page in a browser")
     demo.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve an agent by WebSocket, with a page",
+        description="Serve an agent of your own. Runs go on when a client is gone, and with a journal on disk also "
+        "when the server is stopped and started again.",
+    )
+    serve.add_argument("agent", metavar="MODULE:AGENT", help="where it is, such as chat_agent:clerk")
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="what to bind (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0 is any free one")
+    serve.add_argument("--journal", default="memory", help="where runs are kept: memory (the default) or sqlite:FILE")
+    serve.add_argument(
+        "--grace", type=float, default=5.0, metavar="SECONDS", help="what runs have left when it stops (default: 5)"
+    )
+    serve.add_argument("--no-page", dest="page", action="store_false", help="serve the socket only")
+    serve.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_ingest(commands: Commands) -> None:
+    ingest = commands.add_parser(
+        "ingest",
+        help="put documents into an index that agents search",
+        description="Read text, Markdown, reStructuredText, HTML and PDF into an index. Run again, it does only what "
+        "has changed. What could not be read is kept in quarantine: `agentrt ingest quarantine --index FILE` lists it.",
+    )
+    ingest.add_argument(
+        "source", metavar="SOURCE", help="a folder, a file, a manifest.jsonl, or the address of a page or a manifest"
+    )
+    ingest.add_argument("--index", required=True, metavar="FILE", help="the index, such as kb.sqlite; made if absent")
+    ingest.add_argument("--embed", metavar="NAME", help="make vectors, too, for searches by meaning: local:minilm")
+    ingest.add_argument("--workers", type=int, metavar="N", help="documents that are parsed at once (default: 2)")
+    ingest.add_argument(
+        "--allow", action="append", default=[], metavar="HOST:PORT", help="an origin that may be private; repeatable"
+    )
+    ingest.add_argument(
+        "--stop-after", type=int, metavar="N", help="give up after so many failures in a row (default: 20)"
+    )
+    ingest.add_argument("--prune", action="store_true", help="remove what the source named once and names no more")
+    ingest.add_argument("--json", action="store_true", help="print the report as JSON, or the quarantine, one a line")
+    ingest.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
 def _add_runs(commands: Commands) -> None:
@@ -81,10 +129,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
     """Imported only now, so that --help and wrong arguments answer at once."""
+    if name == "ingest":
+        from agentrt.cli.ingest import ingest  # noqa: PLC0415
+
+        return ingest
     if name == "runs":
         from agentrt.cli.runs import runs  # noqa: PLC0415
 
         return runs
+    if name == "serve":
+        from agentrt.cli.serve import serve  # noqa: PLC0415
+
+        return serve
     from agentrt.cli.demo import demo  # noqa: PLC0415
 
     return demo

@@ -1,119 +1,122 @@
-"""One stage: some workers between a bounded queue and whatever comes next.
+"""One stage of the pipeline: so many documents are worked on at once, the others stand in line before it.
 
-Its queue is what holds back a fast stage before a slow one: `put` waits while the queue is full. The end of the work
-travels through the queues behind the last item; the worker that meets it leaves it for its siblings, and when all of
-them have met it the next stage is told.
+A stage does nothing by itself; a document's own task comes by. Its clock is that of the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
-from agentrt.errors import AgentrtError
-from agentrt.pipeline.document import Failed
 
-In_contra = TypeVar("In_contra", contravariant=True)
+class StageCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stage stands.
 
-
-class Item(Protocol):
-    """What passes a stage can be named when it fails."""
-
-    @property
-    def url(self) -> str: ...
-
-
-class Next(Protocol[In_contra]):
-    """What a stage hands on to."""
-
-    async def put(self, item: In_contra) -> None: ...
-    async def end(self) -> None: ...
-
-
-class _End:
-    """Behind the last item."""
-
-
-_END: Final = _End()
-In = TypeVar("In", bound=Item)
-Out = TypeVar("Out")
-
-
-class StageCounts(msgspec.Struct, frozen=True):
-    """Documents at one stage: waiting before it, being worked on, handed on, ended here."""
+    Attributes:
+        places: How much can be worked on at once: documents or, where the stage works in batches, batches.
+        queued: Documents that wait here; in a stage that works in batches also those in a batch.
+        busy: Places in use.
+        done: Documents that went on from here.
+        failed: Documents that ended here because something went wrong.
+        retries: Attempts that were made again.
+        waited: Seconds that documents have spent queued, in all.
+        worked: Seconds that places were in use, in all.
+    """
 
     name: str
+    places: int
     queued: int
     busy: int
     done: int
     failed: int
+    retries: int
+    waited: float
+    worked: float
 
 
-class Stage(Generic[In, Out]):
-    """`workers` at a time do `work`, `queue_size` documents may wait; `changed` is called whenever a count changes."""
+class Left(Exception):
+    """A document goes away unserved, for it will come again: neither done nor failed."""
 
-    def __init__(
-        self,
-        name: str,
-        work: Callable[[In], Awaitable[Out]],
-        *,
-        workers: int,
-        queue_size: int,
-        changed: Callable[[], None],
-    ) -> None:
-        self._name = name
-        self._work = work
-        self._workers = workers
+
+class Stage:
+    """Counts who is here. `changed` is called whenever a count changes."""
+
+    def __init__(self, name: str, places: int, changed: Callable[[], None], *, batches: bool = False) -> None:
+        self.name = name
+        self.places = places
+        self.present = 0
+        self.in_a_row = 0
+        self.retries = 0
         self._changed = changed
-        self._queue: asyncio.Queue[In | _End] = asyncio.Queue(queue_size)
-        self._queued = self._busy = self._done = self._failed = 0
+        self._batches = batches
+        self._free = asyncio.Semaphore(places)
+        self._busy = self._done = self._failed = 0
+        self._waited = self._worked = 0.0
+        self._now = asyncio.get_running_loop().time
+        self._at = self._now()
 
     @property
     def counts(self) -> StageCounts:
-        return StageCounts(self._name, self._queued, self._busy, self._done, self._failed)
+        self._pass_time()
+        return StageCounts(
+            name=self.name,
+            places=self.places,
+            queued=self._queued,
+            busy=self._busy,
+            done=self._done,
+            failed=self._failed,
+            retries=self.retries,
+            waited=self._waited,
+            worked=self._worked,
+        )
 
-    async def put(self, item: In) -> None:
-        """Hand over an item; waits while the queue is full."""
-        await self._queue.put(item)
-        self._count(queued=1)
+    @contextmanager
+    def visit(self) -> Generator[None]:
+        """A document is here: it goes on at the end of the block, or it has failed if an error leaves the block."""
+        self._move(present=1)
+        try:
+            yield
+        except BaseException as error:
+            self._failed += isinstance(error, Exception) and not isinstance(error, Left)
+            self._move(present=-1)
+            raise
+        self._done += 1
+        self.in_a_row = 0
+        self._move(present=-1)
 
-    async def end(self) -> None:
-        """Say that there will be no more items."""
-        await self._queue.put(_END)
-
-    async def run(self, then: Next[Out] | None, fail: Callable[[Failed], None]) -> None:
-        """Work until the end has come and every item has been handed on to `then` or has failed."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._serve(then, fail))
-        if then is not None:
-            await then.end()
-
-    async def _serve(self, then: Next[Out] | None, fail: Callable[[Failed], None]) -> None:
-        while not isinstance(item := await self._queue.get(), _End):
-            self._count(queued=-1, busy=1)
+    @asynccontextmanager
+    async def place(self) -> AsyncGenerator[None]:
+        """One of the places, in the order of asking."""
+        async with self._free:
+            self.begin()
             try:
-                result = await self._work(item)
-            except Exception as error:  # noqa: BLE001 - one document's trouble is not the others'
-                self._count(busy=-1, failed=1)
-                fail(Failed(item.url, self._name, _in_words(error)))
-            else:
-                self._count(busy=-1, done=1)
-                if then is not None:
-                    await then.put(result)
-        self._queue.put_nowait(_END)
+                yield
+            finally:
+                self.finish()
 
-    def _count(self, *, queued: int = 0, busy: int = 0, done: int = 0, failed: int = 0) -> None:
-        self._queued += queued
+    def begin(self) -> None:
+        """A place is taken into use."""
+        self._move(busy=1)
+
+    def finish(self) -> None:
+        """It is free again."""
+        self._move(busy=-1)
+
+    @property
+    def _queued(self) -> int:
+        return self.present if self._batches else self.present - self._busy
+
+    def _move(self, *, present: int = 0, busy: int = 0) -> None:
+        self._pass_time()
+        self.present += present
         self._busy += busy
-        self._done += done
-        self._failed += failed
         self._changed()
 
-
-def _in_words(error: Exception) -> str:
-    # Our own errors are sentences; of others the text alone may say nothing ("0").
-    return str(error) if isinstance(error, AgentrtError) else f"{type(error).__name__}: {error}"
+    def _pass_time(self) -> None:
+        now = self._now()
+        self._waited += self._queued * (now - self._at)
+        self._worked += self._busy * (now - self._at)
+        self._at = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,16 +59,41 @@ def test_the_chat_calls_tools_and_remembers() -> None:
     ]  # fmt: skip
 
 
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder of documents."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "returns.md").write_text("# Returns\n\nWhatever you bought here may be returned within thirty days.")
+    (folder / "hours.html").write_text("<title>Opening hours</title><main><p>We are open from nine to six.</main>")
+    return folder
+
+
 @pytest.mark.smoke
-def test_the_rag_assistant_searches_and_quotes_what_it_indexed() -> None:
+def test_the_rag_assistant_searches_and_quotes_what_it_indexed(shop: Path) -> None:
     def answer(request: dict[str, Any]) -> Any:
         results = [m["content"] for m in request["messages"] if m["role"] == "tool"]
         if not results:
             return reply(calls=[call("search", query="return policy"), call("search", query="opening hours")])
         return reply("Found: " + " ".join(results))
 
-    said = run_python(["examples/rag_assistant.py", "Until when may I return a lamp?"], ScriptedModel(answer))
+    asked = ["examples/rag_assistant.py", str(shop), "Until when may I return a lamp?"]
+    said = run_python(asked, ScriptedModel(answer))
+    assert "[2 documents, 2 passages, 0 that could not be read]" in said
     assert "thirty days" in said
+    assert "from nine to six" in said
+
+
+def test_a_folder_is_put_into_an_index_and_kept_up(shop: Path, tmp_path: Path) -> None:
+    arguments = [str(ROOT / "examples" / "ingest_folder.py"), str(shop), "until when are you open?"]
+    for counts in ("2 stored, 0 unchanged, 2 listed", "0 stored, 2 unchanged, 2 listed"):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert counts in done.stdout
+        assert "Opening hours (file://" in done.stdout
+        assert "We are open from nine to six." in done.stdout
 
 
 def test_the_whole_idea_and_the_real_one_say_the_same() -> None:

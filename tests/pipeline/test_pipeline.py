@@ -1,237 +1,392 @@
-"""The whole pipeline over a real web server on loopback, a real way out and a real index."""
+"""The whole pipeline over a real web server on loopback, a real way out, real worker processes and a real index."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from agentrt.egress.egress import Egress
-from agentrt.egress.policy import EgressPolicy
-from agentrt.errors import AgentrtError, EgressRefused, SettingInvalid, Unreadable
-from agentrt.index.index import Chunk
+from agentrt.errors import (
+    AgentrtError,
+    EgressRefused,
+    IndexFailed,
+    ProviderExhausted,
+    ProviderRefused,
+    SettingInvalid,
+    Unreadable,
+)
+from agentrt.index.index import Entry
 from agentrt.index.sqlite import SqliteIndex
-from agentrt.pipeline.chunk import split
-from agentrt.pipeline.document import Failed
-from agentrt.pipeline.pipeline import Pipeline, PipelineSettings, Report, Snapshot
+from agentrt.pipeline.document import Broken, Ended, IngestStopped, Listed, Reference
+from agentrt.pipeline.journey import Parts
+from agentrt.pipeline.parse import Order, parse
+from agentrt.pipeline.pipeline import Pipeline
+from agentrt.pipeline.report import PipelineSettings, Report, Snapshot
+from agentrt.pipeline.source import RemoteManifest
+from agentrt.testing import assert_no_leaks
+from tests.pipeline.documents import pdf
+from tests.pipeline.world import Digests, Impatient, Names, Page, Site, children, contents, site, way_out
 
-
-class Site:
-    """Serves `pages`: a body, or (status, content type, body); a path under /slow/ never answers.
-
-    A path under /after/ answers once one under /slow/ was asked for.
-    """
-
-    def __init__(self, pages: dict[str, bytes | tuple[int, str, bytes]]) -> None:
-        self.pages = pages
-        self.port = 0
-        self.open = 0
-        self.slow_asked = asyncio.Event()
-        self.all_closed = asyncio.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        self.all_closed.clear()
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                path = request.split()[1].decode()
-                if path.startswith("/slow/"):
-                    self.slow_asked.set()
-                    await reader.read(1)  # until the other side is gone
-                if path.startswith("/after/"):
-                    await self.slow_asked.wait()
-                page = self.pages.get(path, (404, "text/plain", b"no"))
-                status, kind, body = page if isinstance(page, tuple) else (200, "text/plain", page)
-                head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(head.encode() + body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-            self.open -= 1
-            if not self.open:
-                self.all_closed.set()
-
-
-@asynccontextmanager
-async def site(pages: dict[str, bytes | tuple[int, str, bytes]]) -> AsyncIterator[Site]:
-    world = Site(pages)
-    server = await asyncio.start_server(world.talk, "127.0.0.1", 0)
-    world.port = server.sockets[0].getsockname()[1]
-    try:
-        yield world
-    finally:
-        server.close()
-
-
-def way_out(world: Site) -> Egress:
-    return Egress(EgressPolicy(allow=frozenset({f"127.0.0.1:{world.port}"})))
+HTML = b"<title>A page</title><main><h1>Head</h1><p>Hypertext about leases.</main>"
 
 
 def manifest(*lines: object) -> bytes:
     return b"\n".join(line if isinstance(line, bytes) else msgspec.json.encode(line) for line in lines)
 
 
-def test_the_documents_of_a_manifest_can_be_searched_and_each_ends_once() -> None:
-    pages: dict[str, bytes | tuple[int, str, bytes]] = {
+def parts(world: Egress, index: SqliteIndex, embedder: Digests | None = None) -> Parts:
+    return Parts(index=index, egress=world, embedder=embedder, random=Impatient())
+
+
+def test_documents_of_every_kind_can_be_searched_and_each_ends_once() -> None:
+    pages: dict[str, Page] = {
         f"/doc/{number}": f"Page {number} is about lease{number}.\n\n{'More text. ' * 300}".encode()
         for number in range(40)
     }
     lines = [{"path": path, "title": f"Title {path[-1]}"} for path in pages]
+    pages["/page.html"] = (200, "text/html; charset=utf-8", HTML)
+    pages["/book.pdf"] = (200, "application/pdf", pdf("A book about porcelain.", title="Porcelain"))
+    lines += [{"path": "/page.html"}, {"path": "/book.pdf"}]
 
     async def main() -> None:
-        async with site({**pages, "/m": manifest(*lines)}) as world, way_out(world) as egress:
-            index = SqliteIndex()
-            report = await Pipeline(egress, index).run(f"{world.url}/m")
+        ended: list[Ended] = []
+        async with assert_no_leaks(), site({**pages, "/m.jsonl": manifest(*lines)}) as world, way_out(world) as egress:
+            index, embedder = SqliteIndex(), Digests()
+            source = RemoteManifest(f"{world.url}/m.jsonl", egress)
+            report = await Pipeline(source, parts(egress, index, embedder), ended=ended.append).run()
 
-            assert (report.total, report.stored, report.failures) == (40, 40, ())
-            assert report.passages > 80
+            assert (report.total, report.stored, report.unchanged, report.quarantined) == (42, 42, 0, 0)
+            assert sorted(end.url for end in ended) == sorted(f"{world.url}{path}" for path in pages)
+            assert report.passages == (await index.counts()).vectors > 80
             (hit, *_) = await index.search("lease17")
             assert (hit.url, hit.title) == (f"{world.url}/doc/17", "Title 7")
-            assert hit.text.startswith("Page 17")
+            assert [hit.title for hit in await index.search("hypertext")] == ["A page"]
+            assert [hit.title for hit in await index.search("porcelain")] == ["Porcelain"]
+            assert len(embedder.batches) < report.passages / 30
             await index.aclose()
 
+    before = children()
     asyncio.run(main())
+    assert children() == before
 
 
-def test_what_fails_is_named_with_its_stage_and_reason_and_stops_nothing() -> None:
+def test_what_fails_is_in_quarantine_with_its_stage_and_reason_and_stops_nothing() -> None:
     lines = manifest(
-        {"path": "/good"},
-        {"path": "/missing"},
-        {"path": "/blank"},
-        {"path": "/page.html"},
-        {"path": "/page.xhtml"},
-        {"path": "/feed.xml"},
-        {"path": "/picture"},
+        *({"path": f"/{name}"} for name in ("good", "missing", "blank", "feed.xml", "picture", "broken.pdf")),
         {"url": "http://10.0.0.1/"},
-        {"url": "ftp://127.0.0.1/"},
+        {"url": "file:///etc/hostname"},
         b"not json",
     )
-    pages: dict[str, bytes | tuple[int, str, bytes]] = {
-        "/m": lines,
+    pages: dict[str, Page] = {
+        "/m.jsonl": lines,
         "/good": b"good text",
         "/blank": b" \n ",
-        "/page.html": (200, "text/html; charset=utf-8", b"<p>x"),
-        "/page.xhtml": (200, "application/xhtml+xml", b"<p>x</p>"),
         "/feed.xml": (200, "application/xml", b"<p>x</p>"),
         "/picture": (200, "image/png", b"x"),
+        "/broken.pdf": (200, "application/pdf", b"%PDF-1.4 and no more"),
     }
 
     async def main() -> tuple[Report, str]:
         async with site(pages) as world, way_out(world) as egress:
             index = SqliteIndex()
-            report = await Pipeline(egress, index).run(f"{world.url}/m")
+            source = RemoteManifest(f"{world.url}/m.jsonl", egress)
+            report = await Pipeline(source, parts(egress, index)).run()
             (hit,) = await index.search("text")
             assert (hit.title, hit.text) == ("good", "good text")
+            rows = await index.quarantined()
             await index.aclose()
+            failures = {(failure.url, failure.stage, failure.kind, failure.error) for failure in report.failures}
+            assert failures == {(row.url, row.stage, row.kind, row.error) for row in rows}
+            assert {row.source for row in rows} == {source.name}
+            assert len({row.correlation for row in rows}) == len(rows)
+            kept = {row.url.removeprefix(world.url): (row.size, row.content) for row in rows}
+            assert kept["/broken.pdf"] == (20, b"%PDF-1.4 and no more")
+            assert kept["/missing"] == (None, None)
             return report, world.url
 
     report, url = asyncio.run(main())
-    ends = {failure.url.removeprefix(url): (failure.stage, failure.error) for failure in report.failures}
-    assert (report.total, report.stored, len(report.failures)) == (10, 1, 9)
-    assert ends["/missing"] == ("download", "the server answered 404")
-    assert ends["/blank"] == ("chunk", "the document has no text")
-    assert ends["/page.html"] == (
-        "download",
-        "text/html is not read yet; plain text, Markdown and reStructuredText are",
-    )
-    assert ends["/page.xhtml"][1].startswith("application/xhtml+xml is not read yet")
-    assert ends["/feed.xml"][1].startswith("application/xml is not read yet")
-    assert ends["/picture"][1].startswith('the document is "image/png"')
-    assert "10.0.0.0/8 (private, RFC 1918)" in ends["http://10.0.0.1/"][1]
-    assert "only http and https" in ends["ftp://127.0.0.1/"][1]
-    assert ends["/m#line-10"][0] == "manifest"
+    ends = {f.url.removeprefix(url): (f.stage, f.kind, f.error) for f in report.failures}
+    assert (report.total, report.stored, report.quarantined) == (9, 1, 8)
+    assert ends["/missing"] == ("read", "http_404", "the server answered 404")
+    assert ends["/blank"] == ("parse", "empty", "the document has no text")
+    assert ends["/picture"][:2] == ("parse", "unsupported")
+    assert ends["/feed.xml"][1] == "unsupported"
+    assert ends["/broken.pdf"][:2] == ("parse", "not_a_pdf")
+    assert "10.0.0.0/8 (private, RFC 1918)" in ends["http://10.0.0.1/"][2]
+    assert "only http and https" in ends["file:///etc/hostname"][2]
+    assert ends["/m.jsonl#line-9"][:2] == ("list", "manifest")
 
 
-def test_progress_is_told_and_its_counts_add_up() -> None:
-    told: list[Snapshot] = []
-    paths = [f"/doc/{number}" for number in range(30)]
-    lines = [{"path": path} for path in [*paths, "/missing"]]
+class Writes(SqliteIndex):
+    """Remembers every call that writes."""
 
-    async def main() -> Pipeline:
-        async with site({**dict.fromkeys(paths, b"text"), "/m": manifest(*lines)}) as world, way_out(world) as egress:
-            index = SqliteIndex()
-            settings = PipelineSettings(queue_size=4, downloads=3)
-            pipeline = Pipeline(egress, index, settings=settings, progress=told.append)
-            assert pipeline.snapshot().total is None
-            await pipeline.run(f"{world.url}/m")
-            await index.aclose()
-            return pipeline
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.written: list[str] = []
 
-    last = asyncio.run(main()).snapshot()
-    assert told[-1] == last
-    assert last.total == 31
-    assert [(stage.name, stage.queued, stage.busy, stage.done, stage.failed) for stage in last.stages] == [
-        ("download", 0, 0, 30, 1),
-        ("chunk", 0, 0, 30, 0),
-        ("store", 0, 0, 30, 0),
-    ]
-    for snapshot in told:
-        assert all(0 <= stage.queued <= 4 for stage in snapshot.stages)
-        assert snapshot.stages[0].busy <= 3
-        assert sum(stage.done + stage.failed for stage in snapshot.stages[:1]) <= 31
+    async def store(self, entries: Sequence[Entry], embedder: str = "") -> list[Exception | None]:
+        self.written += [entry.document.url for entry in entries]
+        return await super().store(entries, embedder)
+
+    async def cache(self, embedder: str, texts: Sequence[str], vectors: Sequence[bytes]) -> None:
+        self.written += texts
+        await super().cache(embedder, texts, vectors)
 
 
-def test_cancelling_leaves_no_task_no_connection_and_only_whole_documents() -> None:
-    paths = [f"/after/{number}" for number in range(20)]
-    lines = [{"path": path} for path in [*(f"/slow/{number}" for number in range(5)), *paths]]
-    text = "\n\n".join(f"Part {number}: {'word ' * 200}" for number in range(100))
-    pages: dict[str, bytes | tuple[int, str, bytes]] = dict.fromkeys(paths, text.encode())
+def test_a_second_run_writes_nothing_and_asks_for_nothing_and_a_change_is_done_alone(tmp_path: Path) -> None:
+    pages: dict[str, Page] = {f"/{number}": b"Text %d." % number for number in range(60)}
+    pages["/page"] = (200, "text/html", HTML)
+
+    async def fill(world: Site, **settings: int) -> tuple[Report, list[str], int]:
+        index, embedder = Writes(tmp_path / "kb.sqlite"), Digests()
+        source = Names(*(f"{world.url}{path}" for path in pages))
+        async with way_out(world) as egress:
+            made = parts(egress, index, embedder)
+            report = await Pipeline(source, made, PipelineSettings(**settings)).run()
+        await index.aclose()
+        return report, index.written, len(embedder.batches)
 
     async def main() -> None:
-        async with site({**pages, "/m": manifest(*lines)}) as world:
-            others = asyncio.all_tasks()
+        async with site(pages) as world:
+            await fill(world)
+            before = contents(tmp_path / "kb.sqlite")
+            report, written, batches = await fill(world)
+            assert (report.stored, report.unchanged, report.passages) == (0, 61, 0)
+            assert (written, batches) == ([], 0)
+            assert contents(tmp_path / "kb.sqlite") == before
+
+            world.pages["/7"] = b"Another text."
+            report, written, batches = await fill(world)
+            assert (report.stored, report.unchanged, batches) == (1, 60, 1)
+            assert written == ["7 Another text.", f"{world.url}/7"]
+
+            report, _, batches = await fill(world, chunk_size=500)  # the same passages, but who knows
+            assert (report.stored, batches) == (61, 0)
+
+    asyncio.run(main())
+
+
+def test_what_passes_is_tried_again_and_what_does_not_is_not() -> None:
+    def flaky(path: str, page: Page) -> Page:
+        asked = world_of[0].asked.count(path)
+        if path == "/ill" or (path == "/busy" and asked < 3):
+            return (503, "text/plain", b"later")
+        return page
+
+    world_of: list[Site] = []
+
+    async def main() -> None:
+        async with site({"/busy": b"text", "/ill": b"text"}) as world, way_out(world) as egress:
+            world_of.append(world)
+            world.answer = flaky
             index = SqliteIndex()
-            third_is_stored = asyncio.Event()
-
-            def watch(told: Snapshot) -> None:
-                store = told.stages[-1]
-                if (store.done, store.busy) == (2, 1):
-                    third_is_stored.set()
-
-            async with way_out(world) as egress:
-                pipeline = Pipeline(egress, index, progress=watch)
-                filling = asyncio.create_task(pipeline.run(f"{world.url}/m"))
-                await third_is_stored.wait()
-                await index.search("word")  # queued behind it, so that it has at least begun
-                filling.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await filling
-                mine = {task for task in asyncio.all_tasks() - others if "Site.talk" not in repr(task)}
-                assert mine == set()
-            await world.all_closed.wait()
-            passages = Counter(hit.document for hit in await index.search("word", k=10_000))
-            assert 2 <= len(passages) < len(paths)
-            assert set(passages.values()) == {len(split(text))}
+            source = Names(*(f"{world.url}{path}" for path in ("/busy", "/ill", "/gone")))
+            report = await Pipeline(source, parts(egress, index)).run()
+            assert (report.stored, report.quarantined) == (1, 2)
+            assert {path: world.asked.count(path) for path in world.asked} == {"/busy": 3, "/ill": 3, "/gone": 1}
+            assert report.stages[0].retries == 4
+            attempts = {row.url.removeprefix(world.url): row.attempts for row in await index.quarantined()}
+            assert attempts == {"/ill": 3, "/gone": 1}
             await index.aclose()
 
     asyncio.run(main())
 
 
-def test_the_loop_goes_on_while_a_document_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_one_text_that_an_embedder_refuses_is_found_and_its_document_alone_fails() -> None:
+    def refuse(texts: Sequence[str]) -> None:
+        if any("poison" in text for text in texts):
+            raise ProviderRefused("the input is wrong", status=400)
+
+    pages: dict[str, Page] = {f"/{number}": b"Text %d." % number for number in range(50)}
+    pages["/31"] = b"This one is poison."
+
+    async def main() -> None:
+        async with site(pages) as world, way_out(world) as egress:
+            index, embedder = SqliteIndex(), Digests(refuse)
+            source = Names(*(f"{world.url}{path}" for path in pages))
+            report = await Pipeline(source, parts(egress, index, embedder)).run()
+            assert (report.stored, report.quarantined) == (49, 1)
+            (failure,) = report.failures
+            assert failure.url == f"{world.url}/31"
+            assert (failure.stage, failure.kind) == ("embed", "provider_refused")
+            assert max(map(len, embedder.batches)) > 1
+            assert len([batch for batch in embedder.batches if any("poison" in text for text in batch)]) <= 7
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_many_failures_in_a_row_at_one_stage_stop_the_run_and_not_fill_the_quarantine() -> None:
+    async def main() -> None:
+        async with site({f"/{number}": b"text" for number in range(5)}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            source = Names(*(f"{world.url}/{number}" for number in range(2000)))
+            with pytest.raises(
+                IngestStopped, match=r'^20 documents in a row failed at "read".*answered 404\. Noth'
+            ) as e:
+                await Pipeline(source, parts(egress, index)).run()
+            counts = await index.counts()
+            assert (counts.documents, counts.quarantined) == (5, 20)
+            assert (e.value.counted.stored, e.value.counted.quarantined) == (5, 20)
+            assert len(world.asked) < 60
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_pictures_in_a_row_stop_nothing() -> None:
+    pages: dict[str, Page] = {f"/{number}": (200, "image/png", b"x") for number in range(40)}
+
+    async def main() -> None:
+        async with site({**pages, "/text": b"text"}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            source = Names(*(f"{world.url}{path}" for path in [*pages, "/text"]))
+            report = await Pipeline(source, parts(egress, index), PipelineSettings(stop_after=3)).run()
+            assert (report.stored, report.quarantined) == (1, 40)
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+class Full(SqliteIndex):
+    async def store(self, entries: Sequence[Entry], embedder: str = "") -> list[Exception | None]:
+        raise IndexFailed("the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("index", "refusal", "told"),
+    [
+        (Full, None, "the disk is full"),
+        (SqliteIndex, ProviderRefused("the key is wrong", status=401), "the key is wrong"),
+        (SqliteIndex, ProviderExhausted("no money left", status=429), "no money left"),
+        (SqliteIndex, SettingInvalid("no such model"), "no such model"),
+    ],
+)
+def test_what_is_everybodys_trouble_ends_the_run_and_no_document_is_blamed(
+    index: Callable[[], SqliteIndex], refusal: AgentrtError | None, told: str
+) -> None:
+    def refuse(_texts: Sequence[str]) -> None:
+        if refusal is not None:
+            raise refusal
+
+    async def main() -> None:
+        async with site({f"/{number}": b"text" for number in range(30)}) as world, way_out(world) as egress:
+            filled = index()
+            source = Names(*(f"{world.url}/{number}" for number in range(30)))
+            with pytest.raises(AgentrtError, match=told):
+                await Pipeline(source, parts(egress, filled, Digests(refuse))).run()
+            counts = await filled.counts()
+            assert (counts.documents, counts.quarantined) == (0, 0)
+            await filled.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_error_that_nobody_expects_of_an_index_ends_the_run_at_once() -> None:
+    class Odd(SqliteIndex):
+        async def store(self, entries: Sequence[Entry], embedder: str = "") -> list[Exception | None]:
+            raise KeyError("odd")
+
+    async def main() -> None:
+        async with assert_no_leaks():
+            async with site({f"/{number}": b"text" for number in range(300)}) as world, way_out(world) as egress:
+                index = Odd()
+                source = Names(*(f"{world.url}/{number}" for number in range(300)))
+                with pytest.raises(KeyError, match="odd"):
+                    await Pipeline(source, parts(egress, index, Digests())).run()
+                await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_embedder_that_miscounts_is_a_setting_that_makes_no_sense() -> None:
+    class Short(Digests):
+        async def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
+            return (await super().embed(texts))[1:]
+
+    async def main() -> None:
+        async with site({"/a": b"text"}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            with pytest.raises(SettingInvalid, match='the embedder "digests" gave 0 vectors for 1 texts'):
+                await Pipeline(Names(f"{world.url}/a"), parts(egress, index, Short())).run()
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_progress_is_told_and_its_counts_add_up() -> None:
+    told: list[Snapshot] = []
+    paths = [f"/doc/{number}" for number in range(200)]
+
+    async def main() -> Report:
+        async with site(dict.fromkeys(paths, b"text")) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            source = Names(*(f"{world.url}{path}" for path in [*paths, "/missing"]), Broken("x", "no"))
+            settings = PipelineSettings(in_flight=8, readers=3)
+            pipeline = Pipeline(source, parts(egress, index), settings, progress=told.append)
+            assert pipeline.snapshot().total is None
+            report = await pipeline.run()
+            assert told[-1].counted == pipeline.snapshot().counted
+            await index.aclose()
+            return report
+
+    report = asyncio.run(main())
+    last = told[-1]
+    assert last.total == report.total == 202
+    assert last.counted.stored + last.counted.quarantined == 202
+    assert [(stage.name, stage.queued, stage.busy, stage.done, stage.failed) for stage in last.stages] == [
+        ("read", 0, 0, 200, 1),
+        ("check", 0, 0, 200, 0),
+        ("parse", 0, 0, 200, 0),
+        ("store", 0, 0, 200, 0),
+    ]
+    for snapshot in told:
+        assert sum(stage.queued for stage in snapshot.stages) <= 8
+        assert snapshot.stages[0].busy <= 3
+        assert snapshot.listed - snapshot.counted.stored - snapshot.counted.quarantined <= 8
+    assert report.bottleneck is not None
+    assert 0 < report.bottleneck[1] <= 1
+
+
+def test_what_has_been_read_is_bounded_in_bytes() -> None:
+    body = b"x " * 5000
+    inside: list[int] = []
+
+    async def main() -> None:
+        async with site({f"/{number}": body for number in range(60)}) as world, way_out(world) as egress:
+
+            def look(_texts: Sequence[str]) -> None:
+                inside.append(sum(stage.queued + stage.busy for stage in pipeline.snapshot().stages[1:]))
+
+            index = SqliteIndex()
+            source = Names(*(f"{world.url}/{number}" for number in range(60)))
+            settings = PipelineSettings(in_flight_bytes=3 * len(body), readers=5, embeds=1, embed_wait=0.01)
+            pipeline = Pipeline(source, parts(egress, index, Digests(look)), settings)
+            assert (await pipeline.run()).stored == 60
+            await index.aclose()
+
+    asyncio.run(main())
+    assert 2 <= max(inside) <= 3 + 1  # and the batch itself
+
+
+def test_the_loop_goes_on_while_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> Report:
         loop, loop_went_on = asyncio.get_running_loop(), threading.Event()
 
-        def split_that_waits_for_the_loop(text: str, *, size: int) -> tuple[Chunk, ...]:
+        def parse_that_waits_for_the_loop(order: Order) -> object:
             loop.call_soon_threadsafe(loop_went_on.set)
             assert loop_went_on.wait(10), "the loop stood still"
-            return split(text, size=size)
+            return parse(order)
 
-        monkeypatch.setattr("agentrt.pipeline.pipeline.split", split_that_waits_for_the_loop)
-        async with site({"/a": b"text", "/m": manifest({"path": "/a"})}) as world, way_out(world) as egress:
+        monkeypatch.setattr("agentrt.pipeline.journey.parse", parse_that_waits_for_the_loop)
+        async with site({"/a": b"text"}) as world, way_out(world) as egress:
             index = SqliteIndex()
-            report = await Pipeline(egress, index).run(f"{world.url}/m")
+            report = await Pipeline(Names(f"{world.url}/a"), parts(egress, index)).run()
             await index.aclose()
             return report
 
@@ -239,48 +394,118 @@ def test_the_loop_goes_on_while_a_document_is_cut(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("manifest_url", "error", "told"),
+    ("address", "error", "told"),
     [
         (
-            lambda world: f"{world.url}/absent",
+            "/absent",
             Unreadable,
             r'the manifest "http://127\.0\.0\.1:\d+/absent" cannot be read: the server answered 404',
         ),
-        (lambda world: "http://10.0.0.1/m", EgressRefused, r'of "10\.0\.0\.1" is not public'),
+        ("http://10.0.0.1/m", EgressRefused, r'of "10\.0\.0\.1" is not public'),
+        ("/empty", Unreadable, r'"http://127\.0\.0\.1:\d+/empty" holds no document'),
     ],
 )
-def test_a_manifest_that_cannot_be_had_ends_the_whole(
-    manifest_url: Callable[[Site], str], error: type[AgentrtError], told: str
-) -> None:
+def test_a_source_that_gives_nothing_is_an_error(address: str, error: type[AgentrtError], told: str) -> None:
     async def main() -> None:
-        async with site({}) as world, way_out(world) as egress:
+        async with site({"/empty": b"\n\n"}) as world, way_out(world) as egress:
             index = SqliteIndex()
+            url = world.url + address if address.startswith("/") else address
             with pytest.raises(error, match=told):
-                await Pipeline(egress, index).run(manifest_url(world))
+                await Pipeline(RemoteManifest(url, egress), parts(egress, index)).run()
             await index.aclose()
 
     asyncio.run(main())
 
 
-def test_an_empty_manifest_is_a_short_run_and_a_second_run_is_refused() -> None:
+def test_an_iterator_that_fails_ends_the_run_after_what_it_gave() -> None:
+    class Failing(Names):
+        async def documents(self) -> AsyncGenerator[Listed]:
+            async for one in super().documents():
+                yield one
+            await asyncio.sleep(0.2)
+            raise KeyError("mine")
+
     async def main() -> None:
-        async with site({"/m": b"\n"}) as world, way_out(world) as egress:
+        async with site({"/a": b"text"}) as world, way_out(world) as egress:
             index = SqliteIndex()
-            pipeline = Pipeline(egress, index)
-            report = await pipeline.run(f"{world.url}/m")
-            assert (report.total, report.stored, report.passages) == (0, 0, 0)
-            with pytest.raises(RuntimeError, match="has run"):
-                await pipeline.run(f"{world.url}/m")
+            with pytest.raises(KeyError, match="mine"):
+                await Pipeline(Failing(f"{world.url}/a"), parts(egress, index)).run()
+            assert (await index.counts()).documents == 1
             await index.aclose()
 
     asyncio.run(main())
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(SettingInvalid, match="downloads=0; it needs 1 or more"):
-        PipelineSettings(downloads=0)
+def test_pruning_removes_what_its_source_names_no_more_and_only_that() -> None:
+    async def main() -> None:
+        async with site({f"/{name}": b"text" for name in "abcd"}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+
+            async def fill(source: Names, *, prune: bool) -> Report:
+                return await Pipeline(source, parts(egress, index), prune=prune).run()
+
+            def urls(names: str) -> list[str]:
+                return [f"{world.url}/{name}" for name in names]
+
+            await fill(Names(*urls("abx"), name="one"), prune=False)
+            await fill(Names(*urls("cd"), name="two"), prune=False)
+            report = await fill(Names(*urls("a"), Broken("line", "?"), name="one"), prune=True)
+            assert (report.removed, report.pruned) == (0, False)  # the broken line may have been b
+
+            report = await fill(Names(*urls("a"), name="one"), prune=True)
+            assert (report.removed, report.pruned, report.unchanged) == (1, True, 1)
+            assert await index.listed("one") == {f"{world.url}/a"}
+            assert await index.listed("two") == set(urls("cd"))
+            assert await index.quarantined() == []
+            with pytest.raises(SettingInvalid, match="needs a source with a name"):
+                await fill(Names(*urls("a"), name=""), prune=True)
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_pipeline_runs_once() -> None:
+    async def main() -> None:
+        async with site({"/a": b"text"}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            pipeline = Pipeline(Names(f"{world.url}/a"), parts(egress, index))
+            await pipeline.run()
+            with pytest.raises(RuntimeError, match="has run"):
+                await pipeline.run()
+            await index.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_small_house_does_not_wait_for_batches_that_cannot_fill() -> None:
+    async def main() -> Report:
+        pages = {f"/{number}": b"text %d" % number for number in range(30)}
+        async with site(pages) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            settings = PipelineSettings(in_flight=2, embed_wait=5, store_wait=5)
+            source = Names(*(f"{world.url}{path}" for path in pages))
+            report = await Pipeline(source, parts(egress, index, Digests()), settings).run()
+            await index.aclose()
+            return report
+
+    report = asyncio.run(main())
+    assert report.stored == 30
+    assert report.seconds < 5  # no timer has ever run out
 
 
 def test_the_records_can_be_sent_as_json() -> None:
-    report = Report(1, 0, 0, (Failed("u", "download", "why"),), 0.5)
+    async def main() -> Report:
+        async with site({"/a": b"text"}) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            source = Names(f"{world.url}/a", Reference(f"{world.url}/b", "B"))
+            report = await Pipeline(source, parts(egress, index)).run()
+            await index.aclose()
+            return report
+
+    report = asyncio.run(main())
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingInvalid, match="readers=0; it needs more than 0"):
+        PipelineSettings(readers=0)

@@ -1,0 +1,149 @@
+"""`agentrt ingest`: put documents into an index, or list those that could not be put there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from agentrt.cli.leaving import run_command
+from agentrt.cli.runs import _line, _print
+from agentrt.cli.stages import Show, bars, in_words, lines
+from agentrt.errors import SettingInvalid
+from agentrt.index.embedder import Embedder
+from agentrt.index.index import Quarantined
+from agentrt.index.sqlite import SqliteIndex
+from agentrt.ingesting import ingest as ingest_documents
+from agentrt.pipeline.report import PipelineSettings, Report, Snapshot
+
+QUARANTINE = "quarantine"
+"""In place of a source: list the quarantine. A folder of that name is `./quarantine`."""
+
+
+def ingest(arguments: argparse.Namespace) -> int:
+    """Fill an index, or list its quarantine; returns the exit code."""
+    # A supervisor's way to say Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    if arguments.source == QUARANTINE:
+        if not Path(arguments.index).exists():  # to look is not to make one
+            raise SettingInvalid(f'there is no index "{arguments.index}"')
+        return run_command(_list(arguments))
+    return run_command(_ingest(arguments))
+
+
+async def _ingest(arguments: argparse.Namespace) -> int:
+    given = {"workers": arguments.workers, "stop_after": arguments.stop_after}
+    settings = PipelineSettings(**{name: value for name, value in given.items() if value is not None})
+    last: Snapshot | None = None
+    async with _embedder(arguments.embed) as embedder:
+        with _shown(as_json=arguments.json) as show:
+
+            def told(snapshot: Snapshot) -> None:
+                nonlocal last
+                last = snapshot
+                show(snapshot)
+
+            try:
+                report = await ingest_documents(
+                    arguments.source,
+                    index=arguments.index,
+                    embedder=embedder,
+                    settings=settings,
+                    allow=arguments.allow,
+                    prune=arguments.prune,
+                    progress=told,
+                )
+            except asyncio.CancelledError:
+                so_far = f": {in_words(last)}" if last is not None else ""
+                print(f"agentrt: interrupted{so_far}. The same command goes on from there.", file=sys.stderr)
+                raise
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        _print(_summary(report, arguments))
+    return 0 if report.stored + report.unchanged else 1
+
+
+def _shown(*, as_json: bool) -> AbstractContextManager[Show]:
+    console = Console(stderr=True)
+    return bars(console) if console.is_terminal and not as_json else _said()
+
+
+@contextmanager
+def _said() -> Generator[Show]:
+    yield lines(lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def _summary(report: Report, arguments: argparse.Namespace) -> Generator[str]:
+    counts = [f"{report.stored:,} stored in {report.passages:,} passages", f"{report.unchanged:,} unchanged"]
+    if arguments.prune:
+        counts.append(f"{report.removed:,} removed")
+    counts.append(f"{report.quarantined:,} in quarantine")
+    pace = f"{report.seconds:.1f} s, {report.total / report.seconds:,.0f} documents/s" if report.seconds else "0 s"
+    yield f"{report.total:,} documents: {', '.join(counts)}; {pace}{_slowest(report)}."
+    if arguments.prune and not report.pruned:
+        yield "Nothing was removed: a part of the source could not be read, so what is gone is not known."
+    for failure in report.failures[:3]:
+        yield _line(f"  {failure.stage}: {failure.url}: {failure.error}")
+    if report.quarantined:
+        yield f"All in quarantine: agentrt ingest {QUARANTINE} --index {shlex.quote(arguments.index)}"
+
+
+def _slowest(report: Report) -> str:
+    if report.bottleneck is None:
+        return ""
+    name, share = report.bottleneck
+    return f"; {name} was busy {share:.0%} of the time".replace("%", " %")
+
+
+async def _list(arguments: argparse.Namespace) -> int:
+    index = SqliteIndex(arguments.index)
+    try:
+        rows = await index.quarantined()
+    finally:
+        await index.aclose()
+    _print(_as_json(row) if arguments.json else _as_line(row) for row in rows)
+    return 0
+
+
+def _as_json(row: Quarantined) -> str:
+    shown = {name: getattr(row, name) for name in row.__struct_fields__ if name != "content"}
+    return msgspec.json.encode(shown).decode()
+
+
+def _as_line(row: Quarantined) -> str:
+    tried = f" ({row.attempts} attempts)" if row.attempts > 1 else ""
+    return _line(f"{row.stage} ({row.kind}): {row.url}: {row.error}{tried}")
+
+
+@asynccontextmanager
+async def _embedder(name: str | None) -> AsyncGenerator[Embedder | None]:
+    if name is None:
+        yield None
+        return
+    embedder = embedder_named(name)
+    try:
+        yield embedder
+    finally:
+        await embedder.aclose()
+
+
+def embedder_named(name: str) -> Embedder:
+    """The embedder that a person means.
+
+    Raises:
+        SettingInvalid: There is none of that name, or what it needs is not installed.
+    """
+    if name == "local:minilm":
+        from agentrt.local.minilm import MiniLM  # noqa: PLC0415 - of the extra `embed`
+
+        return MiniLM()
+    raise SettingInvalid(f"--embed {name}: there is no such embedder; there is local:minilm")
