@@ -13,15 +13,16 @@ from rich.console import Console
 
 from agentrt.agent import Agent, Budget
 from agentrt.cli.demo_world import demo_tools
-from agentrt.cli.leaving import run_command
+from agentrt.cli.leaving import as_on_exit, run_command
 from agentrt.cli.view import RunView
-from agentrt.errors import RunFailed
+from agentrt.errors import RunFailed, SettingInvalid
 from agentrt.local.rules import RulesProvider
 from agentrt.local.wire import serve
 from agentrt.offloop import aside
 from agentrt.providers import Provider
 from agentrt.runs.asked import as_deadline
 from agentrt.runtime import Runtime
+from agentrt.server.files import Page
 from agentrt.verbs import stream
 
 INSTRUCTIONS = """\
@@ -30,6 +31,12 @@ Find out by the tools, call those that do not depend on each other in one turn, 
 Cite what you used as [1], [2] behind each statement and list the sources at the end: number, title, address.
 If the tools do not tell, say that you cannot tell.
 """
+
+EXAMPLES = (
+    "which installed packages need anyio, and what does each of them do?",
+    "how does `with` work?",
+    "what does httpx2 need, and under which condition?",
+)
 
 GRACE = 0.5
 """Seconds that a cancelled tool has: Ctrl-C is to leave within one."""
@@ -49,13 +56,21 @@ async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
     console = Console()
     budget, _ = Budget(turns=arguments.turns), as_deadline(arguments.deadline)
     agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, budget=budget)
-    async with _providers(arguments.model) as providers, Runtime(providers=providers, grace=GRACE) as runtime:
+    question = " ".join(arguments.question).strip()
+    if arguments.serve and question:
+        raise SettingInvalid("a question and --serve together: ask on the page")
+    journal, on_exit = arguments.journal, as_on_exit(arguments.journal)
+    async with (
+        _providers(arguments.model) as providers,
+        Runtime(providers=providers, grace=GRACE, journal=journal, on_exit=on_exit) as runtime,
+    ):
         runtime.check(agent)
         try:
             async with demo_tools(console, arguments.corpus, arguments.without) as tools:
                 agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, tools=tools, budget=budget)
                 _introduce(console, arguments.model)
-                question = " ".join(arguments.question).strip()
+                if arguments.serve:
+                    return await _serve(arguments, agent)
                 if question:
                     return await _ask(console, agent, question, arguments.deadline)
                 return await _chat(console, agent, arguments.deadline)
@@ -82,6 +97,13 @@ def _introduce(console: Console, model: str) -> None:
     else:
         text = f"Asking {model}."
     console.print(text, style="dim", highlight=False)
+
+
+async def _serve(arguments: argparse.Namespace, agent: Agent) -> int:
+    from agentrt.cli.serve import serve_until_told  # noqa: PLC0415 - it brings websockets
+
+    page = Page(title="agentrt demo", examples=EXAMPLES)
+    return await serve_until_told(agent, browse=arguments.open, port=arguments.port, page=page)
 
 
 async def _ask(console: Console, agent: Agent, question: str, deadline: float) -> int:

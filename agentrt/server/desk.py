@@ -1,0 +1,278 @@
+"""The desk: takes what clients ask for to the Runtime, and knows which runs are shown.
+
+Theory: a run belongs to the Runtime; the desk holds a `Show` of each that was begun or taken over here, until a while
+after its end. What is not shown any more stands in the journal, and is shown from there. A client's ids become the
+runtime's by `scoped`, here and nowhere else, so another principal's run is looked for under a name it does not have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self
+
+from agentrt.agent import Agent
+from agentrt.errors import AgentrtError, JournalFailed, SettingInvalid
+from agentrt.events import RunEnded, RunStarted
+from agentrt.messages import Message
+from agentrt.runs.owner import Run
+from agentrt.runtime import Runtime
+from agentrt.server.auth import scoped, unscoped
+from agentrt.server.inputs import conversation
+from agentrt.server.log import Log
+from agentrt.server.protocol import Refused, RunCancel, RunStart
+from agentrt.server.settings import ServeSettings
+from agentrt.server.shows import Show, broken_off
+
+logger = logging.getLogger(__name__)
+
+Deps = Callable[[str | None, Mapping[str, str]], Awaitable[Any]]
+"""Given the principal and a run's metadata: what the agent's tools get as `Context.deps`."""
+
+_THREAD_ID = "thread_id"
+"""In a run's metadata: what a client that keeps the history itself calls the thread."""
+
+_RETRY = 5.0
+"""Seconds after which a full server may be asked again."""
+
+_MAX_REASON = 200
+"""Characters of a client's reason for a cancel that are kept."""
+
+
+class Desk:
+    """Runs by what their clients call them.
+
+    Attributes:
+        draining: Whether no new runs are taken.
+    """
+
+    def __init__(
+        self, runtime: Runtime, agents: Sequence[Agent[Any]], deps: Deps | None, settings: ServeSettings
+    ) -> None:
+        self.agents = {agent.name: agent for agent in agents}
+        self.draining = False
+        self._runtime = runtime
+        self._deps = deps
+        self._settings = settings
+        self._shows: dict[str, Show] = {}
+        self._active: Counter[str | None] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._group: asyncio.TaskGroup | None = None
+        self._keepers: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._group = await asyncio.TaskGroup().__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Show no more. The runs are the Runtime's, and go on as it says."""
+        assert self._group is not None
+        for keeper in self._keepers:
+            keeper.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    async def take_over(self) -> None:
+        """Go on with the runs that the journal knows no end of, if their agents are served here.
+
+        Raises:
+            JournalFailed: the journal cannot be read.
+        """
+        for started in await self._runtime.unfinished():
+            await self._take_over(started)
+
+    @property
+    def active(self) -> int:
+        """Runs that have not ended."""
+        return self._active.total()
+
+    async def idle(self) -> None:
+        """Return once no run is active."""
+        await self._idle.wait()
+
+    # ---- what clients ask for ----------------------------------------------------------------------
+
+    async def start(self, principal: str | None, asked: RunStart, holder: object) -> tuple[Show, bool]:
+        """The run of that id, and whether it was there before.
+
+        `holder` stands for the connection that asks, if the run is to be cancelled when it is gone.
+
+        Raises:
+            Refused: it cannot be begun.
+        """
+        show = await self._find(principal, asked.input.run_id)
+        existing = show is not None
+        if show is None:
+            show, existing = await self._begin(principal, asked)
+        if asked.options.on_disconnect == "cancel" and not show.over:
+            show.holders.add(holder)
+        return show, existing
+
+    async def find(self, principal: str | None, run_id: str) -> Show:
+        """The run that this principal calls so.
+
+        Raises:
+            Refused: it has none.
+        """
+        show = await self._find(principal, run_id)
+        if show is None:
+            raise Refused("no_such_run", "there is no such run")
+        return show
+
+    async def cancel(self, principal: str | None, asked: RunCancel) -> Show:
+        """Stop a run; its end comes by its viewers.
+
+        Raises:
+            Refused: there is none, or it has ended.
+        """
+        show = await self.find(principal, asked.run_id)
+        if show.run is None or show.over:
+            raise Refused("run_finished", "the run has ended")
+        show.run.cancel(asked.reason[:_MAX_REASON] or "user")
+        return show
+
+    def gone(self, holder: object) -> None:
+        """A connection is gone: runs that were to end with it do."""
+        for show in self._shows.values():
+            if holder in show.holders:
+                show.holders.remove(holder)
+                if not show.holders and show.run is not None:
+                    show.run.cancel("its client left")
+
+    # ---- runs --------------------------------------------------------------------------------------
+
+    async def _find(self, principal: str | None, run_id: str) -> Show | None:
+        key = scoped(principal, run_id)
+        show = self._shows.get(key) or await self._from_journal(key, run_id)
+        return show if show is not None and show.principal == principal else None
+
+    async def _from_journal(self, key: str, run_id: str) -> Show | None:
+        try:
+            facts = await self._runtime.journal.read(key)
+        except JournalFailed:
+            logger.exception("run %s cannot be read", key)
+            raise Refused("internal", "the run cannot be read; the server's log says more") from None
+        if key in self._shows:  # begun meanwhile
+            return self._shows[key]
+        if not facts or not isinstance(started := facts[0], RunStarted):
+            return None
+        log = self._log(started, run_id)
+        log.take(facts)
+        if not isinstance(facts[-1], RunEnded):  # nobody here carries it on
+            log.take([broken_off(log, log.epoch, facts[-1].at)])
+        return Show(log, None, principal=started.principal, thread=started.thread)
+
+    async def _begin(self, principal: str | None, asked: RunStart) -> tuple[Show, bool]:
+        agent = self._agent(asked.agent)
+        messages = conversation(asked.input, asked.options.history)
+        remembered = asked.options.history == "server"
+        thread = scoped(principal, asked.input.thread_id) if remembered else None
+        metadata = {} if remembered else {_THREAD_ID: asked.input.thread_id}
+        self._admit(principal, thread, asked.options.if_busy)
+        deps = await self._deps_for(principal, metadata)
+        key = scoped(principal, asked.input.run_id)
+        if key in self._shows:  # another connection was faster
+            return self._shows[key], True
+        self._admit(principal, thread, asked.options.if_busy)
+        run = self._run(agent, messages, deps=deps, thread=thread, metadata=metadata, run_id=key, principal=principal)
+        log = Log(asked.input.run_id, asked.input.thread_id, max_bytes=self._settings.replay_max_bytes)
+        return self._open(Show(log, run, principal=principal, thread=thread)), False
+
+    def _run(self, agent: Agent[Any], messages: Sequence[Message], **options: Any) -> Run:
+        try:
+            return self._runtime.start(agent, messages, **options)
+        except AgentrtError:
+            logger.exception("run %s could not be begun", options["run_id"])
+            raise Refused("internal", "the run could not be begun; the server's log says more") from None
+
+    def _agent(self, name: str | None) -> Agent[Any]:
+        if name is None:
+            return next(iter(self.agents.values()))
+        if name not in self.agents:
+            raise Refused("no_such_agent", f'no agent is called "{name[:80]}"; there are {", ".join(self.agents)}')
+        return self.agents[name]
+
+    def _admit(self, principal: str | None, thread: str | None, if_busy: str) -> None:
+        """Whether one more run may begin now."""
+        settings = self._settings
+        if self.draining:
+            raise Refused("draining", "the server is about to stop; ask again after connecting anew", wait=_RETRY)
+        if self._active[principal] >= settings.runs:
+            text = f"{settings.runs} of your runs are active, which is as many as may be"
+            raise Refused("too_many_runs", text, wait=_RETRY)
+        if self.active >= settings.all_runs:
+            raise Refused("too_many_runs", "the server has as many runs as it can carry", wait=_RETRY)
+        if if_busy == "reject" and thread is not None and self._busy(thread):
+            raise Refused("run_conflict", "a run of this thread is active")
+
+    def _busy(self, thread: str) -> bool:
+        return any(show.thread == thread and not show.over for show in self._shows.values())
+
+    async def _deps_for(self, principal: str | None, metadata: Mapping[str, str]) -> Any:
+        if self._deps is None:
+            return None
+        try:
+            return await self._deps(principal, metadata)
+        except Exception:  # the user's own code
+            logger.exception("deps=... failed for principal %r", principal)
+            raise Refused("internal", "the run could not be prepared; the server's log says more") from None
+
+    async def _take_over(self, started: RunStarted) -> None:
+        agent = self.agents.get(started.agent)
+        if agent is None:
+            logger.warning(
+                'run %s is left unfinished: its agent "%s" is not served here', started.run_id, started.agent
+            )
+            return
+        try:
+            deps = await self._deps_for(started.principal, started.metadata)
+            run = await self._runtime.resume(started.run_id, agent, deps=deps)
+        except (AgentrtError, Refused):
+            logger.warning("run %s is left unfinished", started.run_id, exc_info=True)
+            return
+        log = self._log(started, unscoped(started.principal, started.run_id))
+        self._open(Show(log, run, principal=started.principal, thread=started.thread))
+
+    def _log(self, started: RunStarted, run_id: str) -> Log:
+        thread = started.metadata.get(_THREAD_ID) or unscoped(started.principal, started.thread or "")
+        return Log(run_id, thread, max_bytes=self._settings.replay_max_bytes)
+
+    def _open(self, show: Show) -> Show:
+        assert self._group is not None and show.run is not None
+        self._shows[show.run.run_id] = show
+        self._active[show.principal] += 1
+        self._idle.clear()
+        keeper = self._group.create_task(self._keep(show, show.run.run_id), name=f"show {show.run.run_id}")
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._keepers.discard)
+        return show
+
+    async def _keep(self, show: Show, key: str) -> None:
+        """Show the run as it goes, and for a while after."""
+        await show.feed(self._settings.tick)
+        self._active[show.principal] -= 1
+        if not self._active[show.principal]:
+            del self._active[show.principal]
+        if not self._active:
+            self._idle.set()
+        await asyncio.sleep(self._settings.replay_ttl)
+        del self._shows[key]
+
+
+def by_name(agents: Agent[Any] | Sequence[Agent[Any]]) -> list[Agent[Any]]:
+    """The agents to be served.
+
+    Raises:
+        SettingInvalid: none, something that is no agent, or two of one name.
+    """
+    served = [agents] if isinstance(agents, Agent) else list(agents)
+    for agent in served:
+        if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance] - annotations bind nobody
+            raise SettingInvalid(f"serve({agent!r:.80}): expected an Agent, or several")
+    if not served:
+        raise SettingInvalid("serve([]): expected at least one Agent")
+    if len({agent.name for agent in served}) < len(served):
+        raise SettingInvalid("serve(...): two agents have the same name; give each its own")
+    return served
