@@ -131,6 +131,7 @@ class Journey:
         if isinstance(listed, Broken):
             with self._at(self.listing, job):
                 raise DocumentFailed(listed.error, kind="manifest")
+        self.listing.in_a_row = 0
         try:
             return await self._carry(job, listed)
         finally:

@@ -1,7 +1,8 @@
 """What kind of document some bytes are. Pure.
 
 A server says so by Content-Type. Of a file, and where the server does not know, the first bytes tell, then the name,
-and what else is text in UTF-8 is read as text, whatever its name.
+and what else is text in UTF-8 is read as text. What calls itself a PDF and is none is read as nothing else: it was
+damaged, and its owner wants to know.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ def kind_of(raw: Raw) -> Kind:
         return "text"
     if raw.media not in _UNKNOWN_MEDIA:
         return _read_as(None, raw)
-    if b"%PDF-" in head[:1024]:
+    suffix = PurePosixPath(raw.name.lower()).suffix
+    if b"%PDF-" in head[:1024] or suffix == ".pdf":
         return "pdf"
-    if _HTML.match(head) or PurePosixPath(raw.name.lower()).suffix in _HTML_NAMES:
+    if _HTML.match(head) or suffix in _HTML_NAMES:
         return "html"
     if head.lstrip().startswith(b"<?xml"):
         return _read_as(_markup(head), raw)

@@ -139,8 +139,10 @@ def filling(folder: Path, terminal: int | None = None) -> Iterator[subprocess.Po
     streams = subprocess.PIPE if terminal is None else terminal
     process = subprocess.Popen([*COMMAND, str(folder), "--index", str(kb)], stdout=streams, stderr=streams)
     try:
-        while not (kb.exists() and kb.stat().st_size > 100_000) and process.poll() is None:
+        log = kb.with_name("kb.sqlite-wal")
+        while process.poll() is None and not (log.exists() and log.stat().st_size > 500_000):
             time.sleep(0.01)
+        assert len(children(process.pid)) == 2
         yield process
     finally:
         process.kill()
@@ -178,7 +180,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_workers_follow(tmp_path: Path) -
     with filling(folder) as process:
         workers = children(process.pid)
         for worker in workers:
-            os.kill(worker, signal.SIGSTOP)  # so that what has been read cannot be stored within the grace
+            os.kill(worker, signal.SIGSTOP)  # so that what comes to them cannot be stored within the grace
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None

@@ -22,6 +22,7 @@ from agentrt.pipeline.kind import kind_of
         ("", "x", b"", "text"),
         ("", "x.html", b"no tag", "html"),
         ("", "x.HTM", b"no tag", "html"),
+        ("", "x.PDF", b"not found, says the server", "pdf"),
         ("", "x", b"\xef\xbb\xbf \n<!-- hi -->\n<!DOCTYPE html><p>", "html"),
         ("", "x.txt", b"<HTML lang=en>", "html"),
         ("", "x.txt", b"<htmlx>", "text"),

@@ -239,6 +239,29 @@ def test_many_failures_in_a_row_at_one_stage_stop_the_run_and_not_fill_the_quara
     asyncio.run(main())
 
 
+def test_failures_that_are_not_in_a_row_stop_nothing() -> None:
+    async def main() -> None:
+        async with site({"/good": b"text"}) as world, way_out(world) as egress:
+            good, broken = Reference(f"{world.url}/good"), Broken("line", "?")
+            settings = PipelineSettings(stop_after=5, readers=1)
+
+            async def fill(*listed: Listed) -> Report:
+                index = SqliteIndex()
+                try:
+                    return await Pipeline(Names(*listed), parts(egress, index), settings).run()
+                finally:
+                    await index.aclose()
+
+            missing = Reference(f"{world.url}/missing")
+            in_turn: list[Listed] = [good, missing, missing, broken, broken, missing, missing]
+            report = await fill(*in_turn * 6)
+            assert (report.stored + report.unchanged, report.quarantined) == (6, 36)
+            with pytest.raises(IngestStopped, match='5 documents in a row failed at "list"'):
+                await fill(good, *[broken] * 9)
+
+    asyncio.run(main())
+
+
 def test_pictures_in_a_row_stop_nothing() -> None:
     pages: dict[str, Page] = {f"/{number}": (200, "image/png", b"x") for number in range(40)}
 

@@ -7,15 +7,18 @@ Each line with `type: ignore` is a mistake that both must find: both complain of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import assert_type
 
-from agentrt import Agent, Answer, Budget, Context, Limits, Provider, Runtime, Tool, run, stream, tool
+from agentrt import Agent, Answer, Budget, Context, Limits, Provider, Runtime, Tool, ingest, run, stream, tool
 from agentrt.errors import RunFailed
 from agentrt.events import AnyEvent, RunEnded, TextDelta
 from agentrt.messages import AssistantMessage, Message, ToolCall, UserMessage
+from agentrt.pipeline.document import Reference
+from agentrt.pipeline.report import Report, Snapshot
 from agentrt.verbs import Running
 
 
@@ -218,3 +221,28 @@ async def wrong_runtimes() -> None:
     Runtime(journal=5)  # type: ignore[arg-type]
     with Runtime():  # type: ignore[attr-defined]
         pass
+
+
+# ---- documents -------------------------------------------------------------------------------------
+
+
+async def references() -> AsyncIterator[Reference]:
+    yield Reference("https://x.example/")
+
+
+def seen(snapshot: Snapshot) -> None:
+    assert_type(snapshot.total, int | None)
+
+
+async def documents() -> None:
+    assert_type(await ingest("docs", index="kb.sqlite"), Report)
+    report = await ingest(Path("docs"), index=Path("kb.sqlite"), allow={"localhost:8000"}, prune=True, progress=seen)
+    assert_type(report.bottleneck, tuple[str, float] | None)
+    await ingest(references(), index="kb.sqlite")
+
+
+async def wrong_documents() -> None:
+    await ingest("docs")  # type: ignore[call-arg]
+    await ingest("docs", "kb.sqlite")  # type: ignore[call-arg]
+    await ingest(["docs"], index="kb.sqlite")  # type: ignore[arg-type]
+    await ingest("docs", index="kb.sqlite", embedder="minilm")  # type: ignore[arg-type]

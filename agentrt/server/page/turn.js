@@ -22,7 +22,7 @@ export class Turn {
 	#answer = el("div");
 	#chips = el("div", { className: "chips" });
 	#status = el("p", { className: "status" });
-	#footer = el("footer");
+	#footer = el("footer", { hidden: true });
 	element = el("article", { className: "turn" }, this.#question, this.#card, this.#answer, this.#chips, this.#status, this.#footer);
 
 	/** `again(question)` asks it anew. */
