@@ -20,7 +20,9 @@
     |-- GateTimeout                 the gate: the wait cannot end before the deadline
     |-- EgressRefused               the way out: an address, size, type or time we do not allow
     |-- EgressFailed                the way out: it is allowed, but it did not come
-    |-- Unreadable                  the pipeline: a document came and cannot be used
+    |-- Unreadable                  the pipeline: a document or a source came and cannot be used
+    |   `-- DocumentFailed            at which stage, and whether that may change (pipeline/document.py)
+    |-- IngestStopped               the pipeline: too many in a row failed alike (pipeline/document.py)
     |-- IndexFailed                 the index: its file cannot be opened, read or written
     |-- JournalFailed               the journal: a fact could not be kept
     `-- RunFailed                   a run ended without an answer; carries the partial one

@@ -43,7 +43,8 @@ def run_command(main: Coroutine[Any, Any, int], *, left_behind: Callable[[], boo
                 raise
             code = INTERRUPTED
         finally:
-            signal.signal(signal.SIGINT, before)
+            if not pressed:  # else a second time still counts, until the process is gone
+                signal.signal(signal.SIGINT, before)
         if left_behind():
             leave(code)
         return code

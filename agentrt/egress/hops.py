@@ -7,6 +7,7 @@ userinfo, port); `connect.py` judges the address at the moment of connecting; `b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import httpcore2
@@ -101,7 +102,9 @@ class Hops:
             body = b""
             if 200 <= response.status < 300:
                 body = await self._read(response, content_type, headers)
-            return Fetched(str(url), response.status, content_type, charset, body)
+            later = headers.get(b"retry-after", "").strip()
+            retry_after = float(later) if re.fullmatch("[0-9]{1,9}", later) else None
+            return Fetched(str(url), response.status, content_type, charset, body, retry_after)
         finally:
             await response.aclose()
 

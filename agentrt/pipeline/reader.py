@@ -44,6 +44,7 @@ class Reader:
                 f"the server answered {fetched.status}",
                 kind=f"http_{fetched.status}",
                 transient=fetched.status in _AGAIN or fetched.status >= 500,
+                retry_after=fetched.retry_after,
             )
         if len(fetched.body) > self._max_bytes:
             raise _too_large(len(fetched.body), self._max_bytes)

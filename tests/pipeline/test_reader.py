@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from agentrt.egress.egress import Egress
+from agentrt.egress.policy import EgressPolicy
+from agentrt.local.handler import Request, Response, whole
+from agentrt.local.wire import serve
 from agentrt.pipeline.document import DocumentFailed, Raw, Reference
 from agentrt.pipeline.reader import Reader
 from tests.pipeline.world import Page, site, way_out
@@ -65,3 +69,20 @@ def test_a_file_that_cannot_be_read_is_a_failure_of_its_document(tmp_path: Path)
     with pytest.raises(DocumentFailed, match="the file cannot be read: No such file or directory") as failed:
         read_file(tmp_path / "absent")
     assert (failed.value.kind, failed.value.transient) == ("file", False)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None), ("٣", None)])
+def test_how_long_a_server_wants_to_be_left_alone_is_kept(said: str, seconds: float | None) -> None:
+    async def busy(_: Request) -> Response:
+        return whole(429, b"", "text/plain", {"retry-after": said.encode().decode("latin-1")})
+
+    async def main() -> None:
+        async with (
+            serve(busy) as server,
+            Egress(EgressPolicy(allow=frozenset({urlsplit(server.url).netloc}))) as egress,
+        ):
+            await Reader(egress, 100).read(Reference(f"{server.url}/x"))
+
+    with pytest.raises(DocumentFailed) as failed:
+        asyncio.run(main())
+    assert failed.value.retry_after == seconds
