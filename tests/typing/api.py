@@ -7,18 +7,19 @@ Each line with `type: ignore` is a mistake that both must find: both complain of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_type
 
-from agentrt import Agent, Answer, Budget, Context, Limits, Provider, Runtime, Tool, ingest, run, stream, tool
+from agentrt import Agent, Answer, Budget, Context, Limits, Provider, Runtime, Tool, ingest, run, serve, stream, tool
 from agentrt.errors import RunFailed
-from agentrt.events import AnyEvent, RunEnded, TextDelta
+from agentrt.events import AnyEvent, RunEnded, RunStarted, TextDelta
 from agentrt.messages import AssistantMessage, Message, ToolCall, UserMessage
 from agentrt.pipeline.document import Reference
 from agentrt.pipeline.report import Report, Snapshot
+from agentrt.runs.owner import Run
 from agentrt.verbs import Running
 
 
@@ -246,3 +247,28 @@ async def wrong_documents() -> None:
     await ingest("docs", "kb.sqlite")  # type: ignore[call-arg]
     await ingest(["docs"], index="kb.sqlite")  # type: ignore[arg-type]
     await ingest("docs", index="kb.sqlite", embedder="minilm")  # type: ignore[arg-type]
+
+
+# ---- serving and taking up -------------------------------------------------------------------------
+
+
+async def shop_of(principal: str | None, metadata: Mapping[str, str]) -> Shop:
+    raise NotImplementedError
+
+
+async def served(shop: Shop) -> None:
+    await serve(free)
+    await serve([free, clerk], port=0, deps=shop_of, journal="sqlite:chat.db", ready=print)
+    async with Runtime(on_exit="suspend") as runtime:
+        runtime.start(free, "How many?", run_id="r1", principal="ada")
+        for started in await runtime.unfinished():
+            assert_type(started, RunStarted)
+        assert_type(await runtime.resume("r1", clerk, deps=shop), Run)
+        assert_type(runtime.find("r1"), Run | None)
+
+
+async def wrongly_served(runtime: Runtime) -> None:
+    await serve("free")  # type: ignore[arg-type]
+    await serve(free, port="8080")  # type: ignore[arg-type]
+    await runtime.resume("r1", clerk)  # type: ignore[arg-type]
+    Runtime(on_exit="stop")  # type: ignore[arg-type]
