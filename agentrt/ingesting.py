@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.policy import EgressPolicy
+from agentrt.errors import SettingInvalid
 from agentrt.index.embedder import Embedder
 from agentrt.index.index import IngestIndex
 from agentrt.index.sqlite import SqliteIndex
@@ -48,19 +49,29 @@ async def ingest(  # noqa: PLR0913 - a verb
     Raises:
         Unreadable: The source names no document, or is a manifest that is not there; nothing was changed.
         IngestStopped: Too many documents failed in a row at one stage.
-        ConfigurationError: Something cannot work as written, such as a PDF without the extra `ingest`.
+        ConfigurationError: Something cannot work as written, such as a PDF without the extra `ingest`, or no embedder
+            for an index that has vectors.
         AgentrtError: The index, the way to the manifest, or the embedder failed for all.
     """
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(Egress(EgressPolicy(allow=frozenset(allow), content_types=_TYPES)))
-        skip = frozenset[Path]()
+        skip, there = frozenset[Path](), True
         if isinstance(index, str | Path):
-            skip = _files_of(Path(index))
+            skip, there = _files_of(Path(index)), _is_there(Path(index))
             index = SqliteIndex(index)
             stack.push_async_callback(index.aclose)
+        if embedder is None and there and (await index.counts()).vectors:
+            raise SettingInvalid(
+                "the index has vectors, and what is stored without an embedder would lose its own: "
+                "give the embedder that made them (--embed), or another index"
+            )
         listed = source_of(source, egress, skip)
         parts = Parts(index=index, egress=egress, embedder=embedder)
         return await Pipeline(listed, parts, settings, prune=prune, progress=progress).run()
+
+
+def _is_there(index: Path) -> bool:
+    return index.exists()
 
 
 def _files_of(index: Path) -> frozenset[Path]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from random import random
 from typing import Any
 from uuid import uuid4
@@ -63,6 +64,8 @@ class Asking:
             match event["type"]:
                 case "TEXT_MESSAGE_CONTENT":
                     print(event["delta"], end="", flush=True)
+                case "TEXT_MESSAGE_END":
+                    print()
                 case "TOOL_CALL_START":
                     print(f"[{event['toolCallName']} ...]")
                 case "TOOL_CALL_RESULT":
@@ -83,8 +86,10 @@ async def main(url: str, question: str) -> None:
         except (ConnectionClosed, ConnectionRefusedError) as error:
             print(f"\n[{error}; again]")
             await asyncio.sleep(random())
-    print()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], " ".join(sys.argv[2:])))
+    if len(sys.argv) < 3:
+        raise SystemExit("usage: websocket_client.py ws://127.0.0.1:8080/ws QUESTION")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1], " ".join(sys.argv[2:])))

@@ -83,18 +83,25 @@ def _said() -> Generator[Show]:
 
 
 def _summary(report: Report, arguments: argparse.Namespace) -> Generator[str]:
-    counts = [f"{report.stored:,} stored in {report.passages:,} passages", f"{report.unchanged:,} unchanged"]
+    stored = f"{report.stored:,} stored in {_many(report.passages, 'passage')}"
+    counts = [stored, f"{report.unchanged:,} unchanged"]
     if arguments.prune:
         counts.append(f"{report.removed:,} removed")
     counts.append(f"{report.quarantined:,} in quarantine")
     pace = f"{report.seconds:.1f} s, {report.total / report.seconds:,.0f} documents/s" if report.seconds else "0 s"
-    yield f"{report.total:,} documents: {', '.join(counts)}; {pace}{_slowest(report)}."
+    yield f"{_many(report.total, 'document')}: {', '.join(counts)}; {pace}{_slowest(report)}."
     if arguments.prune and not report.pruned:
         yield "Nothing was removed: a part of the source could not be read, so what is gone is not known."
     for failure in report.failures[:3]:
-        yield _line(f"  {failure.stage}: {failure.url}: {failure.error}")
+        yield f"  {_line(f'{failure.stage}: {failure.url}: {failure.error}')}"
+    if any(failure.kind == "egress_refused" for failure in report.failures):
+        yield "What is not public is fetched only from where --allow HOST:PORT says so."
     if report.quarantined:
         yield f"All in quarantine: agentrt ingest {QUARANTINE} --index {shlex.quote(arguments.index)}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _slowest(report: Report) -> str:
@@ -142,6 +149,8 @@ async def embedder_named(name: str | None, dims: int | None = None) -> AsyncGene
             yield embedder
         finally:
             await embedder.aclose()
+    elif name.startswith("local:"):
+        raise SettingInvalid(f'"{name}": expected local:minilm, the one that runs on this machine')
     else:
         from agentrt.runtime import Runtime  # noqa: PLC0415 - who asks no provider needs no client
 

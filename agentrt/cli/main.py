@@ -48,7 +48,9 @@ def _add_demo(commands: Commands) -> None:
     demo.add_argument(
         "--without", action="append", default=[], metavar="TOOL", help="leave a tool out, to see how it answers then"
     )
-    demo.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="give up after (default: 120)")
+    demo.add_argument(
+        "--deadline", type=float, default=120.0, metavar="SECONDS", help="in the terminal: give up after (default: 120)"
+    )
     demo.add_argument("--turns", type=int, default=10, help="how often the model may be asked (default: 10)")
     demo.add_argument("--serve", action="store_true", help="answer on a web page in place of the terminal")
     demo.add_argument("--port", type=int, default=8080, help="of the page (default: 8080); 0 is any free one")
@@ -62,10 +64,15 @@ def _add_serve(commands: Commands) -> None:
         "serve",
         help="serve an agent by WebSocket, with a page",
         description="Serve an agent of your own. Runs go on when a client is gone, and with a journal on disk also "
-        "when the server is stopped and started again.",
+        "when the server is stopped and started again. Tools that use Context.deps need a program of yours: "
+        "await serve(agent, deps=...).",
     )
-    serve.add_argument("agent", metavar="MODULE:AGENT", help="where it is, such as chat_agent:clerk")
-    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="what to bind (default: 127.0.0.1)")
+    serve.add_argument(
+        "agent", metavar="MODULE:AGENT", help="an agent or a list of them, such as clerk of shop.py: shop:clerk"
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="one that only this machine reaches (default: 127.0.0.1)"
+    )
     serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0 is any free one")
     serve.add_argument("--journal", default="memory", help="where runs are kept: memory (the default) or sqlite:FILE")
     serve.add_argument(
@@ -80,7 +87,8 @@ def _add_ingest(commands: Commands) -> None:
         "ingest",
         help="put documents into an index that agents search",
         description="Read text, Markdown, reStructuredText, HTML and PDF into an index. Run again, it does only what "
-        "has changed. What could not be read is kept in quarantine: `agentrt ingest quarantine --index FILE` lists it.",
+        "has changed. What could not be read is kept in quarantine: `agentrt ingest quarantine --index FILE` lists it. "
+        'A line of a manifest is {"path": ...}, a file beside it, or {"url": ...}, and may have a title.',
     )
     ingest.add_argument(
         "source", metavar="SOURCE", help="a folder, a file, a manifest.jsonl, or the address of a page or a manifest"
@@ -90,12 +98,16 @@ def _add_ingest(commands: Commands) -> None:
         "--embed",
         metavar="PROVIDER:NAME",
         help="make vectors, too, for searches by meaning: local:minilm, or openai:text-embedding-3-small and the like, "
-        "by OPENAI_API_KEY or OPENAI_BASE_URL",
+        "by OPENAI_API_KEY or OPENAI_BASE_URL; to be given every time",
     )
     ingest.add_argument("--dims", type=int, metavar="N", help="numbers in a vector, where the model is not OpenAI's")
     ingest.add_argument("--workers", type=int, metavar="N", help="documents that are parsed at once (default: 2)")
     ingest.add_argument(
-        "--allow", action="append", default=[], metavar="HOST:PORT", help="an origin that may be private; repeatable"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="may be fetched from though it is not public, such as 127.0.0.1:8000; repeatable",
     )
     ingest.add_argument(
         "--stop-after", type=int, metavar="N", help="give up after so many failures in a row (default: 20)"

@@ -32,7 +32,7 @@ def runs(arguments: argparse.Namespace) -> int:
     """List a journal's runs or show one; returns the exit code."""
     path = Path(arguments.journal.removeprefix("sqlite:")).expanduser()
     if not path.exists():  # to look is not to make one
-        raise JournalFailed(f'there is not a journal "{path}"')
+        raise JournalFailed(f'there is no journal "{path}"')
     return run_command(_runs(arguments, SqliteJournal(path)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import signal
 import sys
 import webbrowser
@@ -18,6 +19,8 @@ from agentrt.errors import SettingInvalid
 from agentrt.runtime import Runtime
 from agentrt.server.listen import ServeOptions, serving
 from agentrt.server.settings import ServeSettings
+
+_NAME = re.compile(r"(?!.*\.py:)[\w.]+:[\w.]+")
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -49,9 +52,9 @@ def imported(name: str, *, debug: bool = False) -> Sequence[Agent[Any]]:
     Raises:
         SettingInvalid: there is none.
     """
+    if not _NAME.fullmatch(name):
+        raise SettingInvalid(f'"{name}": expected MODULE:AGENT; "shop:clerk" is `clerk` of shop.py in this folder')
     module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise SettingInvalid(f'"{name}": expected MODULE:AGENT, such as "chat_agent:clerk"')
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
@@ -69,7 +72,7 @@ def imported(name: str, *, debug: bool = False) -> Sequence[Agent[Any]]:
     agents: Sequence[Any] = found if kind in ("list", "tuple") else [found]
     if agents and all(isinstance(one, Agent) for one in agents):
         return agents
-    raise SettingInvalid(f'"{name}" is of type {kind}; expected an Agent, or a list of them')
+    raise SettingInvalid(f'"{name}" is of type {kind}; expected an Agent, or a list of at least one')
 
 
 async def serve_until_told(

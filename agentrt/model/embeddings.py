@@ -12,7 +12,7 @@ import sys
 from array import array
 from base64 import b64decode
 from math import hypot, isfinite
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -21,10 +21,8 @@ from agentrt.model.failures import excerpt, in_band, request_id
 from agentrt.surrogates import mended
 
 if TYPE_CHECKING:
-    import httpx2
-
+    from agentrt.model.connections import Connections
     from agentrt.model.openai import OpenAIModel
-    from agentrt.model.service import Service
 
 DIMS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Numbers in a vector of the models that everybody knows."""
@@ -81,15 +79,15 @@ class OpenAIEmbeddings:
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingReply:
         """Ask once; see `Embeddings`."""
-        service = self._chat._service or await self._chat._open()
-        exchange = _Exchange(service)
+        connections = self._chat._connections or await self._chat.connections()
+        exchange = _Exchange(connections)
         try:
             body = await exchange.post(encode_embedding_request(request))
             vectors, tokens = read_embeddings(body, request)
         except ProviderError as error:
             error.status = error.status or exchange.status
             error.request_id = error.request_id or exchange.request_id
-            error.args = (service._without_key(str(error)),)
+            error.args = (connections.without_key(str(error)),)
             raise
         return EmbeddingReply(vectors, tokens, exchange.request_id, exchange.status, exchange.first_byte)
 
@@ -97,45 +95,36 @@ class OpenAIEmbeddings:
 class _Exchange:
     """One request to a service, and what is known of the answer."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._settings = service._settings
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._settings = connections.settings
         self.status: int | None = None
         self.request_id: str | None = None
         self.first_byte: float | None = None
 
     async def post(self, body: bytes) -> bytes:
         """The body of the answer, if it is one of success."""
-        import httpx2  # noqa: PLC0415 - slow; loaded by now, with the service
-        import openai  # noqa: PLC0415 - the same
+        import httpx2  # noqa: PLC0415 - slow; loaded by now, with the connections
 
         loop = asyncio.get_running_loop()
         began = loop.time()
+        address, headers = f"{self._connections.base_url}/embeddings", _HEADERS | self._connections.signed()
         limit = asyncio.timeout(self._settings.first_byte_timeout)
         try:
-            async with limit:
-                answer = await self._service._client.post(
-                    "/embeddings",
-                    cast_to=httpx2.Response,
-                    content=body,
-                    options={"headers": _HEADERS},
-                    stream=True,
-                    stream_cls=openai.AsyncStream[object],
-                )
-                response = cast("httpx2.Response", answer)  # what `cast_to` asks for, whatever the type says
-                try:
-                    self.status, self.request_id = response.status_code, request_id(response.headers)
-                    self.first_byte = loop.time() - began
-                    limit.reschedule(loop.time() + self._settings.idle_timeout)
-                    return await response.aread()
-                finally:
-                    await response.aclose()
+            async with limit, self._connections.client.stream("POST", address, content=body, headers=headers) as answer:
+                self.status, self.request_id = answer.status_code, request_id(answer.headers)
+                self.first_byte = loop.time() - began
+                limit.reschedule(loop.time() + self._settings.idle_timeout)
+                came = await answer.aread()
         except TimeoutError:
             if not limit.expired():
                 raise
             raise self._silence() from None
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise self._service._failure(error, self.status) from error
+        except httpx2.HTTPError as error:
+            raise self._connections.broken(error, self.status) from error
+        if not answer.is_success:
+            raise self._connections.refused(answer)
+        return came
 
     def _silence(self) -> ProviderError:
         name = self._settings.name

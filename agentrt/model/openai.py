@@ -1,7 +1,8 @@
 """OpenAI-compatible services, asked through the `openai` package.
 
 The package is slow to come: importing it takes about a second of CPU, its TLS context up to 0.1 s. So
-this file does not import it; `service.py` does, at the first reply, in a thread.
+this file does not import it; `service.py` does, at the first reply, in a thread. `connections.py`, which is all that
+embeddings need, does without.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 from agentrt.model.settings import Settings
@@ -18,7 +20,10 @@ from agentrt.offloop import aside
 if TYPE_CHECKING:
     import httpx2
 
+    from agentrt.model.connections import Connections
     from agentrt.model.service import Service
+
+T = TypeVar("T")
 
 
 class OpenAIModel:
@@ -58,6 +63,7 @@ class OpenAIModel:
             idle_timeout=idle_timeout,
             wall=wall,
         )
+        self._connections: Connections | None = None
         self._service: Service | None = None
         self._opening = asyncio.Lock()
 
@@ -70,28 +76,45 @@ class OpenAIModel:
         service = self._service or await self._open()
         return await service.reply(request, tell)
 
+    async def connections(self) -> Connections:
+        """Those that replies come by, opened if need be. They stay the model's to close."""
+        async with self._opening:
+            return await self._connected()
+
     async def aclose(self) -> None:
         """Close the connections; a later reply opens new ones."""
         async with self._opening:
-            service, self._service = self._service, None
-        if service is not None:
-            await service.aclose()
+            connections, self._connections, self._service = self._connections, None, None
+        if connections is not None:
+            await connections.aclose()
 
     async def _open(self) -> Service:
         async with self._opening:
             if self._service is None:
-                on_the_loop = self._settings.transport is not None
-                self._service = self._made() if on_the_loop else await aside(self._made_aside)
+                self._service = await self._slowly(partial(_service, await self._connected()))
             return self._service
 
-    def _made_aside(self) -> Service:
+    async def _connected(self) -> Connections:
+        if self._connections is None:
+            self._connections = await self._slowly(partial(_connections, self._settings))
+        return self._connections
+
+    async def _slowly(self, make: Callable[[], T]) -> T:
+        return make() if self._settings.transport is not None else await aside(make)
+
+
+def _connections(settings: Settings) -> Connections:
+    if settings.transport is None:
         import anyio  # noqa: PLC0415 - slow
 
-        # The connections' own library, which loads its larger half when it first meets a running loop.
-        anyio.run(anyio.sleep, 0)
-        return self._made()
+        anyio.run(anyio.sleep, 0)  # the connections' own library loads its larger half when it first meets a loop
 
-    def _made(self) -> Service:
-        from agentrt.model.service import Service  # noqa: PLC0415 - slow: see above
+    from agentrt.model.connections import Connections  # noqa: PLC0415 - slow: see above
 
-        return Service(self._settings)
+    return Connections(settings)
+
+
+def _service(connections: Connections) -> Service:
+    from agentrt.model.service import Service  # noqa: PLC0415 - slow: see above
+
+    return Service(connections)

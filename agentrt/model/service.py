@@ -23,18 +23,13 @@ import openai
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.assemble import Assembler
 from agentrt.model.encode import encode_request
-from agentrt.model.failures import excerpt, refusal, request_id
+from agentrt.model.failures import request_id
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 
 if TYPE_CHECKING:
-    from agentrt.model.settings import Settings
+    from agentrt.model.connections import Connections
 
-_OPENAI = "https://api.openai.com/v1"
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-_KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
-_KEY = 8
-"""Characters from which on a key is one."""
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 _AFTER_FINISH = 1.0
 """Seconds for the usage and `[DONE]` to follow a finish reason."""
@@ -45,21 +40,19 @@ _SLACK = 1 / 32
 
 
 class Service:
-    """A client of the service; making one builds a TLS context."""
+    """A client of the service over its connections, which are their owner's to close."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        timeout = httpx2.Timeout(None, connect=settings.connect_timeout)
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._settings = connections.settings
         self._client = openai.AsyncOpenAI(
-            api_key=settings.api_key,
-            base_url=settings.base_url or _OPENAI,
+            api_key=self._settings.api_key,
+            base_url=connections.base_url,
             max_retries=0,
-            timeout=timeout,
-            http_client=httpx2.AsyncClient(
-                transport=settings.transport, trust_env=False, timeout=timeout, limits=_KEPT
-            ),
+            timeout=connections.timeout,
+            http_client=connections.client,
         )
-        if settings.base_url is not None:  # what the environment says of OpenAI is no other service's business
+        if self._settings.base_url is not None:  # what the environment says of OpenAI is no other service's business
             self._client.organization = self._client.project = None
         # The package would look at the operating system, in the loop's executor, to name it in a header.
         self._client._platform = "Unknown"
@@ -73,16 +66,8 @@ class Service:
         except ProviderError as error:
             error.status = error.status or attempt.status
             error.request_id = error.request_id or attempt.request_id
-            error.args = (self._without_key(str(error)),)
+            error.args = (self._connections.without_key(str(error)),)
             raise
-
-    def _without_key(self, text: str) -> str:
-        """Providers echo keys. A short one is a placeholder such as "none", and would be a word of the text, too."""
-        key = self._settings.api_key
-        return text.replace(key, "***") if len(key) >= _KEY else text
-
-    async def aclose(self) -> None:
-        await self._client.close()
 
     async def _exchange(self, body: bytes, attempt: _Attempt) -> None:
         """Sends and reads until the reply has ended, however it did, and closes the response."""
@@ -118,21 +103,9 @@ class Service:
         return ProviderUnreachable(f"{name}: no reply began within {self._settings.first_byte_timeout:g} s")
 
     def _failure(self, error: Exception, status: int | None) -> ProviderError:
-        """What it means; `status` is that of the answer, if one had begun."""
         if isinstance(error, openai.APIStatusError):
-            return refusal(
-                error.response.status_code,
-                error.response.headers,
-                error.response.content,
-                now=self._settings.wall(),
-            )
-        cause = error.__cause__ or error  # the package wraps what the connection says
-        why = excerpt(f"{type(cause).__name__}: {cause}".removesuffix(": "))
-        if status is not None:
-            return ReplyIncomplete(f"{self._settings.name}: the connection broke in mid-reply ({why})")
-        sent = not isinstance(cause, _NOT_SENT)
-        place = self._client.base_url.netloc.decode()
-        return ProviderUnreachable(f"{self._settings.name}: no answer from {place} ({why})", sent=sent)
+            return self._connections.refused(error.response)
+        return self._connections.broken(error.__cause__ or error, status)  # the package wraps what the connection says
 
 
 class _Attempt:

@@ -39,8 +39,8 @@ def decode(content: bytes, charset: str) -> str:
     return content.decode(charset, "replace")
 
 
-def read_html(page: str) -> tuple[str, str]:
-    """Title and text of the page; either may be empty."""
+def read_html(page: str | bytes) -> tuple[str, str]:
+    """Title and text of the page, whose bytes are in UTF-8 if it comes in bytes; either may be empty."""
     tree = LexborHTMLParser(page)
     title = tree.css_first("title")
     named = " ".join(title.text().split()) if title is not None else ""

@@ -66,6 +66,7 @@ class Journey:
         self._settings = settings
         self._reader = Reader(parts.egress, settings.max_bytes)
         self._room = Room(settings.in_flight_bytes)
+        self._pages = Room(settings.workers * MIB)  # its tree takes 15 times the size of a page: large ones come alone
         self._thread: OneThread | None = None
         self._workers = Workers(deadline=settings.parse_seconds, memory=settings.parse_bytes)
         self.listing = Stage("list", 1, changed)
@@ -210,7 +211,10 @@ class Journey:
         async with self._parse.place():
             if order.kind == "text":
                 return await self._aside(partial(parse, order))
-            return await self._workers.parse(order)
+            if order.kind == "pdf":
+                return await self._workers.parse(order)
+            async with self._pages.held(len(order.content)):
+                return await self._workers.parse(order)
 
     async def _aside(self, work: Callable[[], T]) -> T:
         """On a thread of our own: starting one for each document would hold up the loop."""

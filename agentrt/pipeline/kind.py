@@ -73,5 +73,5 @@ def _is_text(head: bytes) -> bool:
 def _read_as(kind: Kind | None, raw: Raw) -> Kind:
     if kind is None:
         what = f'"{raw.media}"' if raw.media not in _UNKNOWN_MEDIA else "of an unknown kind"
-        raise DocumentFailed(f"the document is {what}; text, Markdown, HTML and PDF are read", kind="unsupported")
+        raise DocumentFailed(f"the document is {what}; UTF-8 text, Markdown, HTML and PDF are read", kind="unsupported")
     return kind

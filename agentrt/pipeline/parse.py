@@ -47,7 +47,8 @@ def _read(order: Order) -> tuple[str, str]:
         case "html":
             from agentrt.pipeline.html_page import decode, read_html  # noqa: PLC0415 - of the extra `ingest`
 
-            return read_html(decode(order.content, order.charset))
+            # In UTF-8, for that is what is parsed: beside the tree there need not be a `str` of twice its size.
+            return read_html(decode(order.content, order.charset).encode(errors="ignore"))
         case "pdf":
             from agentrt.pipeline.pdf_file import read_pdf  # noqa: PLC0415 - of the extra `ingest`
 

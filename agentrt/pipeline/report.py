@@ -16,7 +16,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         readers: Documents that are downloaded or read at once.
-        workers: Documents that are parsed at once: HTML and PDF each in a worker process, texts in a thread.
+        workers: Documents that are parsed at once: HTML and PDF each in a worker process, texts in a thread. Of HTML
+            it is 1 MiB for each worker together, or a single larger page.
         embeds: Batches of texts that the embedder has at once.
         in_flight: Documents that are under way at once, from being listed to being stored.
         in_flight_bytes: Bytes of them, as they came.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 
 class Room:
@@ -26,3 +28,12 @@ class Room:
         """Give back what was taken."""
         self._used -= amount
         self._freed.set()
+
+    @asynccontextmanager
+    async def held(self, amount: int) -> AsyncGenerator[None]:
+        """Wait until there is room for `amount` bytes, and have it to the end of the block."""
+        await self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)

@@ -51,7 +51,7 @@ def source_of(source: str | Path | AsyncIterable[Reference], egress: Egress, ski
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         return RemoteManifest(source, egress) if urlsplit(source).path.endswith(MANIFESTS) else Page(source)
     path = Path(source).expanduser().absolute()
-    if path.is_dir():
+    if path.is_dir() and source != "":  # a variable that is not set does not mean this folder
         return Folder(path, skip)
     if not path.is_file():
         raise SettingInvalid(f'"{source}" is neither a folder nor a file nor an address, http://... or https://...')
@@ -163,6 +163,8 @@ def _remote(base: str, line: Line) -> Reference:
 
 def _local(folder: Path, line: Line) -> Reference:
     if line.url:
+        if not urlsplit(line.url).scheme:
+            raise ValueError(f'the url "{line.url}" is not complete; a file is named by its path')
         return Reference(line.url, line.title)
     if not line.path:
         raise ValueError("it has neither url nor path")

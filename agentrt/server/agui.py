@@ -380,6 +380,8 @@ def _ms(seconds: float) -> int:
 def _new_from_the_user(messages: tuple[Message, ...]) -> list[UserMessage]:
     """The question: what the user said since anybody else spoke."""
     said: list[UserMessage] = []
-    for message in messages:
-        said = [*said, message] if isinstance(message, UserMessage) else []
-    return said
+    for message in reversed(messages):
+        if not isinstance(message, UserMessage):
+            break
+        said.append(message)
+    return said[::-1]

@@ -1,8 +1,9 @@
 """The desk: takes what clients ask for to the Runtime, and knows which runs are shown.
 
 Theory: a run belongs to the Runtime; the desk holds a `Show` of each that was begun or taken over here, until a while
-after its end. What is not shown any more stands in the journal, and is shown from there. A client's ids become the
-runtime's by `scoped`, here and nowhere else, so another principal's run is looked for under a name it does not have.
+after its end, or until those that ended later need the room. What is not held any more stands in the journal, and is
+shown from there; who looks at the same run then looks at the same `Show`. A client's ids become the runtime's by
+`scoped`, here and nowhere else, so another principal's run is looked for under a name it does not have.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from agentrt.agent import Agent
 from agentrt.errors import AgentrtError, JournalFailed, SettingInvalid
@@ -37,6 +39,9 @@ _THREAD_ID = "thread_id"
 _RETRY = 5.0
 """Seconds after which a full server may be asked again."""
 
+_SHOW = 16_384
+"""Bytes that a run counts for besides its log."""
+
 _MAX_REASON = 200
 """Characters of a client's reason for a cancel that are kept."""
 
@@ -57,6 +62,9 @@ class Desk:
         self._deps = deps
         self._settings = settings
         self._shows: dict[str, Show] = {}
+        self._ended: dict[str, tuple[int, asyncio.TimerHandle]] = {}  # of those: what they weigh, and until when
+        self._weight = 0
+        self._reread = WeakValueDictionary[str, Show]()  # from the journal, as long as somebody looks
         self._active: Counter[str | None] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,6 +81,8 @@ class Desk:
         for keeper in self._keepers:
             keeper.cancel()
         await self._group.__aexit__(None, None, None)
+        for _weight, timer in self._ended.values():
+            timer.cancel()
 
     async def take_over(self) -> None:
         """Go on with the runs that the journal knows no end of, if their agents are served here.
@@ -145,7 +155,7 @@ class Desk:
 
     async def _find(self, principal: str | None, run_id: str) -> Show | None:
         key = scoped(principal, run_id)
-        show = self._shows.get(key) or await self._from_journal(key, run_id)
+        show = self._shows.get(key) or self._reread.get(key) or await self._from_journal(key, run_id)
         return show if show is not None and show.principal == principal else None
 
     async def _from_journal(self, key: str, run_id: str) -> Show | None:
@@ -160,9 +170,12 @@ class Desk:
             return None
         log = self._log(started, run_id)
         log.take(facts)
-        if not isinstance(facts[-1], RunEnded):  # nobody here carries it on
+        show = Show(log, None, principal=started.principal, thread=started.thread)
+        if isinstance(facts[-1], RunEnded):
+            self._reread[key] = show
+        else:  # nobody here carries it on
             log.take([broken_off(log, log.epoch, facts[-1].at)])
-        return Show(log, None, principal=started.principal, thread=started.thread)
+        return show
 
     async def _begin(self, principal: str | None, asked: RunStart) -> tuple[Show, bool]:
         agent = self._agent(asked.agent)
@@ -250,14 +263,27 @@ class Desk:
         return show
 
     async def _keep(self, show: Show, key: str) -> None:
-        """Show the run as it goes, and for a while after."""
+        """Show the run as it goes."""
         await show.feed(self._settings.tick)
         self._active[show.principal] -= 1
         if not self._active[show.principal]:
             del self._active[show.principal]
         if not self._active:
             self._idle.set()
-        await asyncio.sleep(self._settings.replay_ttl)
+        self._put_by(key, show.log.size + _SHOW)
+
+    def _put_by(self, key: str, weight: int) -> None:
+        """Hold a run that has ended for a while; those that ended first make room for it."""
+        timer = asyncio.get_running_loop().call_later(self._settings.replay_ttl, self._let_go, key)
+        self._ended[key] = weight, timer
+        self._weight += weight
+        while self._weight > self._settings.replay_all_bytes:
+            self._let_go(next(iter(self._ended)))
+
+    def _let_go(self, key: str) -> None:
+        weight, timer = self._ended.pop(key)
+        timer.cancel()
+        self._weight -= weight
         del self._shows[key]
 
 

@@ -42,6 +42,9 @@ PATH = "/ws"
 _CLOSING = 2.0
 """Seconds for the closing handshake; then the connection is cut."""
 
+_MAX_PONGS = 65_536
+"""Bytes of pongs that a client may leave unread."""
+
 
 class _Socket:
     """A connection of `websockets` as a `Socket`."""
@@ -83,6 +86,7 @@ class Server:
         self._host = host
         self._origins = origins
         self._connections: set[Connection] = set()
+        self._wires: set[ServerConnection] = set()
         self._ended = False
         self._principals = WeakKeyDictionary[ServerConnection, str]()
 
@@ -182,6 +186,34 @@ class Server:
             await _Socket(ws).close(INTERNAL, f"internal error {connection.id}")
         finally:
             self._connections.discard(connection)
+
+    def wire(self) -> type[ServerConnection]:
+        """What `websockets` is to make of every connection from its first byte on: one that is cut in time."""
+        wires, most = self._wires, self._door.settings.all_connections
+
+        class Wire(ServerConnection):
+            _pongs = 0
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                wires.add(self)
+                if len(wires) > most:
+                    self.transport.abort()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                wires.discard(self)
+                super().connection_lost(exc)
+
+            def data_received(self, data: bytes) -> None:
+                """Every ping is answered here, room or no room: who reads no pongs could fill this process."""
+                before = self.transport.get_write_buffer_size()
+                super().data_received(data)
+                after = self.transport.get_write_buffer_size()
+                self._pongs = (self._pongs if before else 0) + after - before
+                if self._pongs > _MAX_PONGS:
+                    self.transport.abort()
+
+        return Wire
 
 
 def _info(ws: ServerConnection, request: Request) -> ConnectionInfo:
@@ -285,6 +317,7 @@ async def _bound(
         process_request=server.answer,
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         select_subprotocol=_subprotocol,
+        create_connection=server.wire(),
         server_header=None,
         compression=settings.compression,
         open_timeout=settings.hello_timeout,

@@ -69,6 +69,11 @@ class Log:
         self._frames: dict[tuple[int, int], tuple[str, int]] = {}
         self._snapshot: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded events that are kept."""
+        return self._bytes
+
     def take(self, events: Sequence[AnyEvent]) -> None:
         """Take in the run's next events, in order."""
         for event in events:

@@ -27,6 +27,9 @@ MAX_ID = 200
 MAX_RESUME = 64
 """Runs that a `hello` may resume."""
 
+MAX_COMPLAINT = 500
+"""Characters of what a client is told is wrong: what it sent may be quoted there, and may be long."""
+
 Code = Literal[
     "invalid_frame",
     "invalid_input",
@@ -278,7 +281,9 @@ class Refused(Exception):
     def __init__(self, code: Code, message: str, *, wait: float | None = None) -> None:
         super().__init__(message)
         later = None if wait is None else round(wait * 1000)
-        self.problem = Problem(code=code, message=message, retryable=code in RETRYABLE, retry_after_ms=later)
+        self.problem = Problem(
+            code=code, message=message[:MAX_COMPLAINT], retryable=code in RETRYABLE, retry_after_ms=later
+        )
 
     def reply(self, id: str | None, run_id: str | None = None) -> Reply:
         """What the client is told."""

@@ -27,8 +27,11 @@ class ServeSettings:
         connections: Of one principal. Without `authenticate`, everybody is one principal.
         runs: Active runs of one principal.
         all_runs: Active runs of the whole server.
+        all_connections: Of the whole server, from their first byte on. Keep it well below the number of descriptors
+            that the process may have open, which runs need too.
         replay_ttl: How long a run that has ended is kept in memory, to be shown as it was seen.
         replay_max_bytes: How much of a run is kept in memory; who is further behind gets a snapshot.
+        replay_all_bytes: How much of all runs that have ended is kept; the oldest go first. The journal has them.
         allowed_hosts: Names by which a server on loopback may be called besides its own, as behind a proxy.
         compression: "deflate" saves bytes on slow links, at a cost in CPU and memory of each connection.
 
@@ -47,8 +50,10 @@ class ServeSettings:
     connections: int = 20
     runs: int = 8
     all_runs: int = 256
+    all_connections: int = 500
     replay_ttl: float = 300.0
     replay_max_bytes: int = 4_194_304
+    replay_all_bytes: int = 67_108_864
     allowed_hosts: tuple[str, ...] = ()
     compression: Literal["deflate"] | None = None
 

@@ -54,7 +54,7 @@ def test_the_last_line_names_the_counts_the_pace_and_the_bottleneck(docs: Path) 
         r"\w+ was busy \d+ % of the time\.",
         first,
     )
-    assert len(failures) == 2
+    assert len(failures) == 2 and all(failure.startswith("  parse: file://") for failure in failures)
     assert any("picture.png: the document is of an unknown kind" in failure for failure in failures)
     assert last == f"All in quarantine: agentrt ingest quarantine --index {kb}"
     assert "\x1b" not in done.stdout
@@ -119,6 +119,13 @@ def test_a_providers_model_makes_vectors_once(docs: Path) -> None:
     assert sum(asked) == 2
 
 
+def test_a_page_that_is_refused_is_told_with_the_way_to_allow_it(tmp_path: Path) -> None:
+    done = ingest("http://127.0.0.1:9/page.md", "--index", tmp_path / "kb.sqlite")
+    first, _, hint, _ = done.stdout.splitlines()
+    assert first.startswith("1 document: 0 stored in 0 passages")
+    assert hint == "What is not public is fetched only from where --allow HOST:PORT says so."
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -127,6 +134,7 @@ def test_a_providers_model_makes_vectors_once(docs: Path) -> None:
         (["{tmp}", "--index", "{tmp}/note.txt"], 'note.txt" is not'),
         (["{tmp}", "--index", "{tmp}/kb", "--embed", "nobody"], 'expected "provider:model"'),
         (["{tmp}", "--index", "{tmp}/kb", "--embed", "nobody:x"], 'no provider is named "nobody"'),
+        (["{tmp}", "--index", "{tmp}/kb", "--embed", "local:x"], "expected local:minilm"),
         (["{tmp}", "--index", "{tmp}/kb", "--workers", "0"], "workers=0; it needs more than 0"),
         (["{tmp}", "--index", "{tmp}/kb", "--allow", "here"], 'it needs "host:port"'),
         (["http://127.0.0.1:9/m.jsonl", "--index", "{tmp}/kb"], "127.0.0.1"),

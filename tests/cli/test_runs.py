@@ -105,7 +105,7 @@ def test_a_run_that_was_resumed_says_when_and_in_which_epoch(path: Path, capsys:
     [
         (["show", "nobody"], 'no run of this journal begins with "nobody"'),
         (["show", ""], '3 runs of this journal begin with ""'),
-        (["list", "--journal", "elsewhere.db"], 'there is not a journal "elsewhere.db"'),
+        (["list", "--journal", "elsewhere.db"], 'there is no journal "elsewhere.db"'),
         (["list", "--journal", "."], "is a folder: a journal is a file"),
         (["list", "--journal", __file__], "is not an SQLite database"),
     ],

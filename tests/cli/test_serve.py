@@ -148,11 +148,13 @@ def test_an_agent_of_ones_own_is_served_and_ctrl_c_ends_it(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("shop",), 'expected MODULE:AGENT, such as "chat_agent:clerk"'),
+        (("shop",), 'expected MODULE:AGENT; "shop:clerk" is `clerk` of shop.py in this folder'),
+        (("shop.py:clerk",), '"shop.py:clerk": expected MODULE:AGENT'),
+        (("./shop.py:clerk",), '"./shop.py:clerk": expected MODULE:AGENT'),
         (("nowhere:clerk",), "\"nowhere\" cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         (("broken:clerk",), '"broken" cannot be imported: ZeroDivisionError: division by zero; --debug shows where'),
         (("shop:nobody",), '"shop" has no "nobody"'),
-        (("shop:number",), '"shop:number" is of type int; expected an Agent, or a list of them'),
+        (("shop:number",), '"shop:number" is of type int; expected an Agent, or a list of at least one'),
         (("shop:clerk", "--host", "0.0.0.0"), 'host="0.0.0.0" can be reached from other machines'),
         (("shop:clerk", "--journal", "postgres:x"), "journal='postgres:x': expected \"memory\""),
         (("shop:clerk", "--journal", "sqlite:shop.py"), "shop.py"),

@@ -87,7 +87,7 @@ def test_an_iterator_a_embedder_settings_and_progress_are_passed_on(tmp_path: Pa
         assert (await index.counts()).vectors == report.passages == 5
         assert [hit.document for hit in await index.search("word", k=1)] == ["my:1"]
         with pytest.raises(SettingInvalid, match="prune=True needs a source with a name"):
-            await ingest(mine(), index=index, prune=True)
+            await ingest(mine(), index=index, embedder=embedder, prune=True)
         await index.aclose()
         return report
 
@@ -95,6 +95,24 @@ def test_an_iterator_a_embedder_settings_and_progress_are_passed_on(tmp_path: Pa
     assert told[-1].counted.stored == report.stored == 1
 
 
+def test_vectors_are_not_lost_by_forgetting_the_embedder(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("A lamp.")
+
+    async def main() -> None:
+        memory = SqliteIndex()
+        for index in (tmp_path / "kb.sqlite", memory):
+            await ingest(tmp_path / "docs", index=index, embedder=Digests())
+            with pytest.raises(SettingInvalid, match="give the embedder that made them"):
+                await ingest(tmp_path / "docs", index=index)
+            again = await ingest(tmp_path / "docs", index=index, embedder=Digests())
+            assert (again.stored, again.unchanged) == (0, 1)
+        await memory.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.smoke
 def test_what_gives_nothing_is_an_error_and_makes_no_index(tmp_path: Path) -> None:
     kb = tmp_path / "kb.sqlite"
     (tmp_path / "empty").mkdir()

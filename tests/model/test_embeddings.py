@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from math import hypot, inf, nan
@@ -26,6 +28,7 @@ from agentrt.errors import (
     ReplyIncomplete,
     SettingInvalid,
 )
+from agentrt.messages import UserMessage
 from agentrt.model.embeddings import (
     EmbeddingReply,
     EmbeddingRequest,
@@ -33,6 +36,7 @@ from agentrt.model.embeddings import (
     encode_embedding_request,
     read_embeddings,
 )
+from agentrt.model.model import ModelRequest
 from agentrt.model.openai import OpenAIModel
 from agentrt.testing.virtual import run_virtual
 
@@ -297,3 +301,48 @@ def test_a_cancel_closes_the_connection() -> None:
         assert script.closed == 1
 
     run_virtual(main())
+
+
+def test_vectors_come_by_the_connections_that_replies_come_by() -> None:
+    async def main() -> None:
+        script = Script(GOOD)
+        chat = OpenAIModel("x", base_url="http://x/v1", api_key="hush-hush", transport=script)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(OpenAIEmbeddings(chat).embed(ASKED))
+        connections = await chat.connections()
+        with pytest.raises(ReplyIncomplete):  # vectors are no reply
+            await chat.reply(ModelRequest("m", (UserMessage("hi"),)), lambda _piece: None)
+        assert await chat.connections() is connections
+        assert len(script.seen) == 6
+        await chat.aclose()
+        assert connections.client.is_closed
+        assert await OpenAIEmbeddings(chat).embed(ASKED)
+        await chat.aclose()
+
+    run_virtual(main())
+
+
+EMBEDS = """
+import asyncio, sys
+from agentrt.errors import ProviderUnreachable
+from agentrt.model.embeddings import EmbeddingRequest, OpenAIEmbeddings
+from agentrt.messages import UserMessage
+from agentrt.model.model import ModelRequest
+from agentrt.model.openai import OpenAIModel
+
+async def main():
+    chat = OpenAIModel("x", base_url="http://127.0.0.1:9/v1", api_key="k")
+    try:
+        await OpenAIEmbeddings(chat).embed(EmbeddingRequest("m", ("one",), 2))
+    except ProviderUnreachable:
+        print(*{"openai", "pydantic", "httpx2"} & sys.modules.keys())
+    await chat.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_who_only_embeds_does_not_load_the_openai_package() -> None:
+    done = subprocess.run([sys.executable, "-c", EMBEDS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["httpx2"]

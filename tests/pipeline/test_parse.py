@@ -68,3 +68,5 @@ def test_half_a_character_does_no_harm() -> None:
     content = "text \ud800 more".encode("utf-16-le", "surrogatepass")
     (chunk,) = parse(order("text", content, "utf-16-le")).chunks
     assert chunk.text.encode()
+    (chunk,) = parse(order("html", b"<p>one+2AA-two", "utf-7")).chunks
+    assert chunk.text == "onetwo"

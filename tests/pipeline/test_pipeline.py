@@ -22,12 +22,13 @@ from agentrt.errors import (
 )
 from agentrt.index.index import Entry
 from agentrt.index.sqlite import SqliteIndex
-from agentrt.pipeline.document import Broken, Ended, IngestStopped, Listed, Reference
+from agentrt.pipeline.document import Broken, Ended, IngestStopped, Listed, Parsed, Reference
 from agentrt.pipeline.journey import Parts
 from agentrt.pipeline.parse import Order, parse
 from agentrt.pipeline.pipeline import Pipeline
-from agentrt.pipeline.report import PipelineSettings, Report, Snapshot
+from agentrt.pipeline.report import MIB, PipelineSettings, Report, Snapshot
 from agentrt.pipeline.source import RemoteManifest
+from agentrt.pipeline.workers import Workers
 from agentrt.testing import assert_no_leaks
 from tests.pipeline.documents import pdf
 from tests.pipeline.world import Digests, Impatient, Names, Page, Site, children, contents, site, way_out
@@ -395,6 +396,45 @@ def test_what_has_been_read_is_bounded_in_bytes() -> None:
 
     asyncio.run(main())
     assert 2 <= max(inside) <= 3 + 1  # and the batch itself
+
+
+def test_large_pages_are_parsed_one_by_one_and_other_documents_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: dict[str, Page] = {
+        f"/{number}.html": (200, "text/html", HTML + b"<!--" + b"x" * size)
+        for number, size in enumerate([MIB, 4 * MIB, 10, MIB, MIB, 10, 4 * MIB, MIB, 10, 10])
+    }
+    pages |= {f"/{number}.pdf": (200, "application/pdf", b"x" * 4 * MIB) for number in range(3)}
+    inside: list[int] = []
+    together: set[tuple[int, ...]] = set()
+    real = Workers.parse
+
+    async def main() -> None:
+        pdfs = asyncio.Barrier(3)
+
+        async def parsed(workers: Workers, order: Order) -> Parsed:
+            if order.kind == "pdf":
+                await pdfs.wait()
+                return await real(workers, order)
+            size = len(order.content) // MIB
+            inside.append(size)
+            together.add(tuple(sorted(inside)))
+            try:
+                await asyncio.sleep(0.01)  # so that the others can come, if they may
+                return await real(workers, order)
+            finally:
+                inside.remove(size)
+
+        monkeypatch.setattr(Workers, "parse", parsed)
+        async with asyncio.timeout(30), site(pages) as world, way_out(world) as egress:
+            index = SqliteIndex()
+            names = Names(*(f"{world.url}{path}" for path in pages))
+            report = await Pipeline(names, parts(egress, index), PipelineSettings(workers=3, stop_after=9)).run()
+            assert (report.stored, report.quarantined) == (10, 3)
+            await index.aclose()
+
+    asyncio.run(main())
+    assert any(len(pages) > 1 for pages in together)
+    assert all(sum(pages) <= 3 or pages == (4,) for pages in together)
 
 
 def test_the_loop_goes_on_while_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

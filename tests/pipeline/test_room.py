@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from agentrt.pipeline.room import Room
 from agentrt.testing import run_virtual
@@ -36,6 +37,29 @@ def test_what_is_larger_than_the_whole_gets_in_alone() -> None:
         loop.call_later(5, room.give, 3)
         await room.take(99)
         assert loop.time() == 5
+
+    run_virtual(main())
+
+
+def test_what_is_held_for_a_block_is_given_back_however_the_block_ends() -> None:
+    async def main() -> None:
+        room = Room(10)
+
+        async def stay() -> None:
+            async with room.held(10):
+                await asyncio.sleep(9)
+
+        async with asyncio.TaskGroup() as group:
+            inside, waiting = group.create_task(stay()), group.create_task(stay())
+            await asyncio.sleep(1)
+            inside.cancel()
+            await asyncio.sleep(1)
+            assert not waiting.done()
+        with suppress(KeyError):
+            async with room.held(10):
+                raise KeyError
+        await room.take(10)
+        assert asyncio.get_running_loop().time() == 10
 
     run_virtual(main())
 

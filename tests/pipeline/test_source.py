@@ -86,7 +86,7 @@ def test_a_manifest_in_a_folder_names_files_of_that_folder_and_addresses(tmp_pat
     (tmp_path / "docs" / "link.txt").symlink_to(tmp_path / "outside.txt")
     manifest.write_text(
         '{"path": "a.txt", "title": "A"}\n{"url": "file:///etc/hostname"}\n{"path": "../outside.txt"}\n'
-        '{"path": "/etc/hostname"}\n{"path": "link.txt"}\n{}\n{"path": "./x/../a.txt"}'
+        '{"path": "/etc/hostname"}\n{"path": "link.txt"}\n{}\n{"url": "a.txt"}\n{"path": "./x/../a.txt"}'
     )
 
     first, remote, *bad, last = listed(meant(manifest))
@@ -94,9 +94,10 @@ def test_a_manifest_in_a_folder_names_files_of_that_folder_and_addresses(tmp_pat
     assert first == Reference(path.as_uri(), "A", path)
     assert remote == Reference("file:///etc/hostname")  # which the way out refuses: no path, so no file is read
     assert last == Reference(path.as_uri(), "", path)
-    assert [one.url for one in bad] == [f"{manifest.as_uri()}#line-{number}" for number in (3, 4, 5, 6)]
-    assert isinstance(bad[0], Broken)
+    assert [one.url for one in bad] == [f"{manifest.as_uri()}#line-{number}" for number in (3, 4, 5, 6, 7)]
+    assert isinstance(bad[0], Broken) and isinstance(bad[-1], Broken)
     assert bad[0].error.endswith('"../outside.txt" is not in the folder of the manifest')
+    assert bad[-1].error.endswith('the url "a.txt" is not complete; a file is named by its path')
 
 
 def test_a_manifest_on_the_web_names_no_files(tmp_path: Path) -> None:
@@ -148,10 +149,6 @@ def test_a_page_a_file_and_an_iterator_are_sources_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent", "ftp://x.example/", ""])
-def test_what_is_none_of_these_is_an_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    if name:
-        with pytest.raises(SettingInvalid, match="is neither a folder nor a file nor an address"):
-            meant(name)
-    else:
-        assert meant(name).name == tmp_path.as_uri()
+def test_what_is_none_of_these_is_an_error(name: str) -> None:
+    with pytest.raises(SettingInvalid, match="is neither a folder nor a file nor an address"):
+        meant(name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import signal
 import subprocess
 import sys
@@ -213,6 +215,26 @@ def test_workers_end_when_their_parent_is_killed_even_those_that_hang() -> None:
     while any(map(alive, workers)):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+def test_a_worker_gives_back_the_memory_that_large_pages_took() -> None:
+    async def work(workers: Workers) -> None:
+        before = children()
+        await workers.parse(page(b"<p>warm"))
+        (worker,) = children() - before
+        start = memory(worker)
+        for links in (80_000, 12_000, 12_000):  # the first one takes 85 MB
+            await workers.parse(page(b'<p><a href="x">word</a> ' * links))
+        await workers.parse(page(b"<p>small"))
+        assert memory(worker) - start < 8 * 1024**2
+
+    run(work)
+
+
+def memory(process: int) -> int:
+    """Bytes of it that are resident."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 UNGUARDED = """

@@ -112,6 +112,14 @@ def test_a_refusal_says_whether_and_when_to_ask_again() -> None:
     assert "no_such_run" not in RETRYABLE
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"type": "run.start", "options": {"history": "x" * 200_000}}, {"type": "x" * 200_000}]
+)
+def test_what_is_wrong_is_told_in_few_words_however_long_it_is(wrong: dict[str, Any]) -> None:
+    answer = said(**{"id": "1", "input": INPUT, **wrong})
+    assert isinstance(answer, Reply) and len(encode(answer)) < 700
+
+
 def test_a_frame_is_sent_with_its_type() -> None:
     assert json.loads(encode(Heartbeat(t=5, runs={"r1": 3}))) == {"type": "heartbeat", "t": 5, "runs": {"r1": 3}}
     assert json.loads(encode(Reply(id=None, ok=True)))["ok"] is True

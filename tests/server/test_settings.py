@@ -14,7 +14,10 @@ def settings(**figures: Any) -> ServeSettings:
     return ServeSettings(**figures)
 
 
-@pytest.mark.parametrize("name", ["heartbeat", "hello_timeout", "slow_client_timeout", "max_frame", "runs", "commands"])
+ABOVE = ["heartbeat", "hello_timeout", "slow_client_timeout", "max_frame", "runs", "commands", "all_connections"]
+
+
+@pytest.mark.parametrize("name", [*ABOVE, "replay_all_bytes"])
 def test_a_figure_is_above_zero(name: str) -> None:
     for value in (0, -1):
         with pytest.raises(SettingInvalid, match=rf"{name}={value}\): expected more than 0"):

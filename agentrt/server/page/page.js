@@ -41,7 +41,8 @@ function ask(text) {
 	const question = text.trim();
 	if (!question || current()) return;
 	const runId = newId();
-	thread.runs = [...thread.runs, { id: runId, question }].slice(-KEPT);
+	const { id, runs } = recall(); // another tab may have asked
+	thread.runs = [...(id === thread.id ? runs : thread.runs), { id: runId, question }].slice(-KEPT);
 	remember();
 	pinned = true;
 	input.value = "";

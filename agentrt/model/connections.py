@@ -1,0 +1,65 @@
+"""The connections to one OpenAI-compatible service, and what it means when they or the service fail.
+
+There is no more to it than `httpx2`. Replies are streamed through the `openai` package on top; vectors are asked for
+directly, because who only embeds should not pay 20 MB and a third of a second of CPU for that package.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
+from agentrt.model.failures import excerpt, refusal
+
+if TYPE_CHECKING:
+    from agentrt.model.settings import Settings
+
+_OPENAI = "https://api.openai.com/v1"
+_OPENAI_HEADERS = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+_KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+_KEY = 8
+"""Characters from which on a key is one."""
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+class Connections:
+    """A pool of connections; making one builds a TLS context, which may take 0.1 s."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.base_url = (settings.base_url or _OPENAI).rstrip("/")
+        self.timeout = httpx2.Timeout(None, connect=settings.connect_timeout)
+        self.client = httpx2.AsyncClient(
+            transport=settings.transport, trust_env=False, timeout=self.timeout, limits=_KEPT
+        )
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+    def signed(self) -> dict[str, str]:
+        """Headers that say who asks. What the environment says of OpenAI is no other service's business."""
+        headers = {"Authorization": f"Bearer {self.settings.api_key}", "User-Agent": "agentrt"}
+        if self.settings.base_url is None:
+            headers |= {header: os.environ[name] for name, header in _OPENAI_HEADERS.items() if os.environ.get(name)}
+        return headers
+
+    def refused(self, response: httpx2.Response) -> ProviderError:
+        """What an answer other than 2xx means; its body has been read."""
+        return refusal(response.status_code, response.headers, response.content, now=self.settings.wall())
+
+    def broken(self, error: BaseException, status: int | None) -> ProviderError:
+        """What it means that a connection failed; `status` is that of the answer, if one had begun."""
+        why = excerpt(f"{type(error).__name__}: {error}".removesuffix(": "))
+        if status is not None:
+            return ReplyIncomplete(f"{self.settings.name}: the connection broke in mid-reply ({why})")
+        place = self.client.build_request("POST", self.base_url).url.netloc.decode()
+        sent = not isinstance(error, _NOT_SENT)
+        return ProviderUnreachable(f"{self.settings.name}: no answer from {place} ({why})", sent=sent)
+
+    def without_key(self, text: str) -> str:
+        """Providers echo keys. A short one is a placeholder such as "none", and would be a word of the text, too."""
+        key = self.settings.api_key
+        return text.replace(key, "***") if len(key) >= _KEY else text

@@ -1,0 +1,53 @@
+"""What a service is asked by without the `openai` package, and what it means that it fails."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from agentrt.errors import ProviderUnreachable, ReplyIncomplete
+from agentrt.model.connections import Connections
+from agentrt.model.settings import Settings
+
+
+def connections(base_url: str | None = "http://x:8000/v1/", key: str = "hush-hush") -> Connections:
+    return Connections(
+        Settings(
+            name="x",
+            base_url=base_url,
+            api_key=key,
+            transport=httpx2.MockTransport(lambda _request: httpx2.Response(200)),
+            connect_timeout=5.0,
+            first_byte_timeout=60.0,
+            idle_timeout=30.0,
+            wall=lambda: 0.0,
+        )
+    )
+
+
+def test_who_asks_is_said_by_key_and_to_openai_by_organization_and_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "")
+    assert connections().signed() == {"Authorization": "Bearer hush-hush", "User-Agent": "agentrt"}
+    assert connections(None).signed()["OpenAI-Organization"] == "org-1"
+    assert "OpenAI-Project" not in connections(None).signed()
+
+
+def test_an_address_may_end_in_a_slash_and_openais_is_known() -> None:
+    assert connections().base_url == "http://x:8000/v1"
+    assert connections(None).base_url == "https://api.openai.com/v1"
+
+
+def test_a_connection_that_breaks_is_called_by_how_far_it_had_come() -> None:
+    unsent = connections().broken(httpx2.ConnectError("refused"), None)
+    assert isinstance(unsent, ProviderUnreachable)
+    assert (str(unsent), unsent.sent) == ("x: no answer from x:8000 (ConnectError: refused)", False)
+    sent = connections().broken(httpx2.ReadError(""), None)
+    assert isinstance(sent, ProviderUnreachable)
+    assert sent.sent
+    assert isinstance(connections().broken(httpx2.ReadError(""), 200), ReplyIncomplete)
+
+
+def test_a_key_is_taken_out_of_a_text_unless_it_is_a_placeholder() -> None:
+    assert connections().without_key("wrong key hush-hush") == "wrong key ***"
+    assert connections(key="none").without_key("none of it") == "none of it"
