@@ -32,11 +32,11 @@ class Asking:
         self.done = False
 
     async def talk(self, url: str) -> None:
-        """One connection's worth of it; starting a run that was started is to attach to it."""
+        """One connection's worth of it. Until the first event has come the run is started again, which attaches to it."""
         async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:
             cursor = {"run_id": self.input["runId"], "epoch": self.epoch, "after": self.after}
-            await socket.send(json.dumps({"type": "hello", "resume": [cursor] if self.epoch else []}))
-            if not self.epoch:
+            await socket.send(json.dumps({"type": "hello", "resume": [cursor] if self.after else []}))
+            if not self.after:
                 await socket.send(json.dumps({"type": "run.start", "id": "1", "input": self.input}))
             while not self.done:
                 self.take(json.loads(await socket.recv()))
