@@ -32,7 +32,7 @@ class Asking:
         self.done = False
 
     async def talk(self, url: str) -> None:
-        """One connection's worth of it. Until the first event has come the run is started again, which attaches to it."""
+        """One connection's worth of it. Until the first event has come, the run is started (again)."""
         async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:
             cursor = {"run_id": self.input["runId"], "epoch": self.epoch, "after": self.after}
             await socket.send(json.dumps({"type": "hello", "resume": [cursor] if self.after else []}))

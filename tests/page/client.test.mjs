@@ -187,6 +187,25 @@ test("a start without an answer is sent again as it was; one that was answered i
   assert.equal(got.text, "1 2 3 4 ");
 });
 
+test("a start that was answered is sent again until the first event has come: only then is the run kept", async () => {
+  const { client } = begin();
+  client.run("Hi.", { runId: "r1" });
+  const first = server().open().last("run.start");
+  server().ok(first);
+  server().drop();
+  clock.tick(100);
+  server().open();
+  assert.equal(server().last("run.attach"), undefined);
+  assert.deepEqual(server().last("run.start").input, first.input);
+  server().ok(server().last("run.start"), { existing: true });
+  server().events("r1", 1, 1);
+  server().drop();
+  clock.tick(200);
+  server().open();
+  assert.equal(server().last("run.start"), undefined);
+  assert.equal(server().last("run.attach").after, 1);
+});
+
 test("codes that are fatal end it, and all others connect again", async () => {
   for (const code of [4400, 4401, 4403, 4406, 4408, 4409, 4429, 1009]) {
     const { client, told } = begin();

@@ -171,11 +171,15 @@ class Client extends EventTarget {
 			if (detach) this.#send({ type: "run.detach", id: "detach", run_id: runId });
 		});
 		this.#runs.set(runId, run);
-		this.#ask(run, frame);
+		run.start = frame;
+		this.#ask(run);
 		return run;
 	}
 
-	#ask(run, frame = { type: "run.attach", run_id: run.runId, ...run.cursor }) {
+	#ask(run) {
+		// A run is kept from its first event on; until then, start it again.
+		const { start, runId, cursor } = run;
+		const frame = (!cursor.after && start) || { type: "run.attach", run_id: runId, ...cursor };
 		run.asked = this.#command(frame, ({ ok, error, epoch, next_seq }) => {
 			run.asked = "";
 			if (!ok) return run.end(new Refused(error));
@@ -290,7 +294,6 @@ class Client extends EventTarget {
 			if (socket !== this.#socket) return;
 			this.#heard = Date.now();
 			const frame = JSON.parse(data);
-			// Types that are not known are news for later versions.
 			if (frame.type === "event") this.#event(frame);
 			else if (frame.type === "snapshot") this.#snapshot(frame);
 			else if (frame.type === "reply") this.#reply(frame);
@@ -317,7 +320,7 @@ class Client extends EventTarget {
 		if (code === 1013) this.#attempt = Math.max(this.#attempt, 4); // overloaded: not at once
 		this.#socket = null;
 		this.#welcomed = 0;
-		// A run that is known is attached anew, from where its cursor is; all else is sent again as it was.
+		// What is known is asked for anew; all else is sent again.
 		for (const run of [...this.#runs.values()].filter(({ known }) => known)) {
 			this.#open.delete(run.asked);
 			run.asked = "";

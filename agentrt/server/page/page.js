@@ -30,7 +30,7 @@ function recall() {
 function remember() {
 	try {
 		localStorage.setItem(KEY, JSON.stringify(thread));
-	} catch {} // private windows may refuse: a reload begins anew
+	} catch {} // private windows refuse
 }
 
 // ---- asking ----
@@ -41,7 +41,7 @@ function ask(text) {
 	const question = text.trim();
 	if (!question || current()) return;
 	const runId = newId();
-	const { id, runs } = recall(); // another tab may have asked
+	const { id, runs } = recall(); // other tabs ask, too
 	thread.runs = [...(id === thread.id ? runs : thread.runs), { id: runId, question }].slice(-KEPT);
 	remember();
 	pinned = true;
