@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "agentrt" / "server" / "page"
+import agentrt
+
+PAGE = Path(agentrt.__file__).parent / "server" / "page"  # as installed
 FILES = sorted(PAGE.iterdir())
 SCRIPTS = [file for file in FILES if file.suffix == ".js"]
 KB = 1024
 
 
+@pytest.mark.smoke
 def test_the_page_is_small() -> None:
     assert sum(file.stat().st_size for file in FILES) < 60 * KB
 
