@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 
 from agentrt.cli.leaving import run_command
-from agentrt.cli.runs import _line, _print
+from agentrt.cli.printing import on_one_line, print_lines
 from agentrt.cli.stages import Show, bars, in_words, lines
 from agentrt.errors import SettingInvalid
 from agentrt.index.embedder import Embedder
@@ -68,7 +68,7 @@ async def _ingest(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:
-        _print(_summary(report, arguments))
+        print_lines(_summary(report, arguments))
     return 0 if report.stored + report.unchanged else 1
 
 
@@ -93,7 +93,7 @@ def _summary(report: Report, arguments: argparse.Namespace) -> Generator[str]:
     if arguments.prune and not report.pruned:
         yield "Nothing was removed: a part of the source could not be read, so what is gone is not known."
     for failure in report.failures[:3]:
-        yield f"  {_line(f'{failure.stage}: {failure.url}: {failure.error}')}"
+        yield f"  {on_one_line(f'{failure.stage}: {failure.url}: {failure.error}')}"
     if any(failure.kind == "egress_refused" for failure in report.failures):
         yield "What is not public is fetched only from where --allow HOST:PORT says so."
     if report.quarantined:
@@ -117,7 +117,7 @@ async def _list(arguments: argparse.Namespace) -> int:
         rows = await index.quarantined()
     finally:
         await index.aclose()
-    _print(_as_json(row) if arguments.json else _as_line(row) for row in rows)
+    print_lines(_as_json(row) if arguments.json else _as_line(row) for row in rows)
     return 0
 
 
@@ -128,7 +128,7 @@ def _as_json(row: Quarantined) -> str:
 
 def _as_line(row: Quarantined) -> str:
     tried = f" ({row.attempts} attempts)" if row.attempts > 1 else ""
-    return _line(f"{row.stage} ({row.kind}): {row.url}: {row.error}{tried}")
+    return on_one_line(f"{row.stage} ({row.kind}): {row.url}: {row.error}{tried}")
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from typing import assert_never
 
 import msgspec
 
-from agentrt.cli.leaving import leave, run_command
+from agentrt.cli.leaving import run_command
+from agentrt.cli.printing import on_one_line, print_lines
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import (
     CancelAsked,
@@ -46,7 +47,7 @@ async def _runs(arguments: argparse.Namespace, journal: Journal) -> int:
             lines = _json(facts) if arguments.json else _told(facts)
     finally:
         await journal.aclose()
-    _print(lines)
+    print_lines(lines)
     return 0
 
 
@@ -69,7 +70,13 @@ def _json(records: Iterable[RunRow | Fact]) -> list[str]:
 def _listed(rows: Sequence[RunRow]) -> list[str]:
     table = [("RUN", "STARTED", "OUTCOME", "AGENT", "THREAD")]
     table += [
-        (row.run_id, _date(row.started_at), row.ended or "unfinished", _line(row.agent), _line(row.thread or ""))
+        (
+            row.run_id,
+            _date(row.started_at),
+            row.ended or "unfinished",
+            on_one_line(row.agent),
+            on_one_line(row.thread or ""),
+        )
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -80,7 +87,9 @@ def _told(facts: Sequence[Fact]) -> list[str]:
     """A line for each fact: seconds since the first, its kind, what it says."""
     began = facts[0].at
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    lines = [f"{fact.at - began:9.3f} s  {type(fact).__name__:12}  {_line(_said(fact))}".rstrip() for fact in facts]
+    lines = [
+        f"{fact.at - began:9.3f} s  {type(fact).__name__:12}  {on_one_line(_said(fact))}".rstrip() for fact in facts
+    ]
     return [line if width is None or len(line) <= width else f"{line[: width - 1]}…" for line in lines]
 
 
@@ -108,19 +117,5 @@ def _said(fact: Fact) -> str:
             assert_never(fact)
 
 
-def _line(text: str) -> str:
-    """The text on one line, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
-
-
 def _date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _print(lines: Iterable[str]) -> None:
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        leave(0)
