@@ -59,6 +59,12 @@ class Connections:
         sent = not isinstance(error, _NOT_SENT)
         return ProviderUnreachable(f"{self.settings.name}: no answer from {place} ({why})", sent=sent)
 
+    def attribute(self, error: ProviderError, status: int | None, request_id: str | None) -> None:
+        """Say which answer an error came from, where it does not know, and take our key out of what it quotes."""
+        error.status = error.status or status
+        error.request_id = error.request_id or request_id
+        error.args = (self.without_key(str(error)),)
+
     def without_key(self, text: str) -> str:
         """Providers echo keys. A short one is a placeholder such as "none", and would be a word of the text, too."""
         key = self.settings.api_key

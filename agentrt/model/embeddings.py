@@ -85,9 +85,7 @@ class OpenAIEmbeddings:
             body = await exchange.post(encode_embedding_request(request))
             vectors, tokens = read_embeddings(body, request)
         except ProviderError as error:
-            error.status = error.status or exchange.status
-            error.request_id = error.request_id or exchange.request_id
-            error.args = (connections.without_key(str(error)),)
+            connections.attribute(error, exchange.status, exchange.request_id)
             raise
         return EmbeddingReply(vectors, tokens, exchange.request_id, exchange.status, exchange.first_byte)
 

@@ -64,9 +64,7 @@ class Service:
             await self._exchange(encode_request(request), attempt)
             return attempt.reply()
         except ProviderError as error:
-            error.status = error.status or attempt.status
-            error.request_id = error.request_id or attempt.request_id
-            error.args = (self._connections.without_key(str(error)),)
+            self._connections.attribute(error, attempt.status, attempt.request_id)
             raise
 
     async def _exchange(self, body: bytes, attempt: _Attempt) -> None:
