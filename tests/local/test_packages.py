@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from agentrt.local.packages import PACKAGE_RULES
-from agentrt.local.plan import next_turn
-from agentrt.messages import AssistantMessage, Message, ToolCall, ToolMessage, ToolSpec, UserMessage
+from tests.local.world import DOCS, HITS, Tools, converse
 
-Tools = Mapping[str, Callable[[str], str]]
-
-DOCS = {
-    "u/alpha": "# Alpha\n\nAlpha is a tool for making letters.\n\nIt has many friends.\n",
-    "u/beta": "Beta\n====\n\nThis is a library that sorts letters.\n\nBeta needs care.\n",
-    "u/gamma": "Gamma\n=====\n\nGamma reads letters aloud.\n\nThat is all.\n",
-    "u/core": "Core\n====\n\nCore is the framework below all letters.\n\nThat is all.\n",
-}
 ROWS = [
     {"name": "beta", "version": "2.0", "condition": 'python_version < "3.15"', "extra": None, "url": "u/beta"},
     {"name": "alpha", "version": "1.0", "condition": "", "extra": None, "url": "u/alpha"},
     {"name": "gamma", "version": "3.0", "condition": "", "extra": "loud", "url": "u/gamma"},
-]
-HITS = [
-    {"title": "Core", "url": "u/core", "text": "Core is the framework below all letters.", "score": 3.5},
-    {"title": "alpha", "url": "u/alpha", "text": "Alpha is a tool for making letters.", "score": 2.0},
 ]
 REQUIRED = [
     {"name": "gamma", "specifier": ">=3", "condition": 'os_name == "nt"', "extra": None},
@@ -50,25 +36,8 @@ WORLD: dict[str, Callable[[str], str]] = {
 }
 
 
-def spec(name: str) -> ToolSpec:
-    return ToolSpec(name, "", msgspec.Raw(b'{"properties": {"it": {"type": "string"}}, "required": ["it"]}'))
-
-
 def ask(question: str, tools: Tools = WORLD, turns: int = 20) -> tuple[str, list[list[tuple[str, str]]]]:
-    """The answer, and the calls turn by turn; in the last of `turns` the tools are withheld."""
-    messages: list[Message] = [UserMessage(question)]
-    made: list[list[tuple[str, str]]] = []
-    while True:
-        offered: Sequence[ToolSpec] = [spec(name) for name in tools] if len(made) < turns - 1 else []
-        turn = next_turn(messages, offered, PACKAGE_RULES)
-        if not turn.calls:
-            return turn.text, made
-        values = [(name, json.loads(arguments)["it"]) for name, arguments in turn.calls]
-        calls = [ToolCall(f"c{len(made)}.{n}", *call) for n, call in enumerate(turn.calls)]
-        messages.append(AssistantMessage("", tuple(calls)))
-        for call, (name, value) in zip(calls, values, strict=True):
-            messages.append(ToolMessage(call.id, name, tools[name](value)))
-        made.append(values)
+    return converse(question, PACKAGE_RULES, tools, turns)
 
 
 def without(*names: str) -> Tools:
