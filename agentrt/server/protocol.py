@@ -50,11 +50,9 @@ Code = Literal[
 RETRYABLE: frozenset[Code] = frozenset({"rate_limited", "too_many_runs", "draining", "internal"})
 
 # Close codes. 40xx: connect again and resume. 44xx: this client cannot go on as it is.
-GOING_AWAY = 1001
 BINARY = 1003
 INTERNAL = 1011
 RESTART = 1012
-OVERLOADED = 1013
 SLOW_CONSUMER = 4001
 BAD_FRAME = 4400
 UNAUTHORIZED = 4401
