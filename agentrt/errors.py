@@ -37,6 +37,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from agentrt.messages import Answer
@@ -104,6 +105,7 @@ class ProviderError(AgentrtError):
         request_id: The provider's own id of the request, to quote in a complaint.
         shown: Whether part of the reply had already been shown to viewers.
         sent: Whether the request may have reached the provider (if not, it cost nothing).
+        headers: What the answer's headers say of limits, by lower-case name; empty where there was no answer.
     """
 
     code = "provider_error"
@@ -123,6 +125,7 @@ class ProviderError(AgentrtError):
         self.retry_after = retry_after
         self.request_id = request_id
         self.sent = sent
+        self.headers: Mapping[str, str] = {}
         self.shown = False
 
 

@@ -15,7 +15,8 @@ from agentrt.messages import AssistantMessage, FinishReason, Message, Usage
 
 ToolStatus = Literal["ok", "error", "timeout", "cancelled"]
 Outcome = Literal["success", "failed", "cancelled", "deadline", "budget"]
-WaitReason = Literal["concurrency", "rate", "tokens", "cooldown", "budget"]
+WaitReason = Literal["concurrency", "rate", "tokens", "cooldown", "breaker", "budget"]
+Priority = Literal["interactive", "background"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -150,7 +151,10 @@ class GateWaited(Event, frozen=True, kw_only=True, tag="GateWaited"):
 
 
 class CallAttempted(Event, frozen=True, kw_only=True, tag="CallAttempted"):
-    """One attempt at a provider is over; seconds are this attempt's own."""
+    """One attempt at a provider is over; seconds are this attempt's own, `received` the bytes of its answer.
+
+    `call_id` is the tool call's, None for the model.
+    """
 
     provider: str
     model: str
@@ -162,7 +166,10 @@ class CallAttempted(Event, frozen=True, kw_only=True, tag="CallAttempted"):
     first_byte: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    received: int | None = None
     error: str | None = None
+    call_id: str | None = None
 
 
 class Retrying(Event, frozen=True, kw_only=True, tag="Retrying"):

@@ -32,10 +32,39 @@ class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system")
     content: str
 
 
-class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
-    """What the person said."""
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Text between images."""
 
-    content: str
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit_defaults=True):
+    """An image: its bytes, or an address that the provider fetches.
+
+    `media_type` is needed with bytes, e.g. "image/png". `detail` is how closely the model looks, where the provider
+    lets one say ("low", "high").
+    """
+
+    data: bytes | None = None
+    media_type: str | None = None
+    url: str | None = None
+    detail: str | None = None
+
+
+Part = TextPart | ImagePart
+
+
+class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+    """What the person said: text, or text and images in the order in which they are meant."""
+
+    content: str | tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The text alone, its parts joined by line feeds."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", omit_defaults=True):
@@ -59,6 +88,11 @@ class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
 
 
 Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+def text_of(message: Message) -> str:
+    """What is said in it, without images and calls."""
+    return message.text if isinstance(message, UserMessage) else message.content
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):

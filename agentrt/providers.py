@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
 from agentrt.gate.limits import Limits
+from agentrt.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,6 +27,11 @@ class Provider:
         base_url: Address up to and with "/v1"; None is OpenAI's own.
         api_key: The key; None where the service asks for none.
         limits: How much it lets us have.
+        groups: Limits of their own for models whose names fit a pattern, e.g. {"text-embedding-*": Limits(...)}. The
+            first that fits counts; their requests and tokens are apart from `limits`, their concurrency is within it.
+        profile: What is particular to it; the name of one of `PROFILES`, or one of your own. By default that of its
+            name, or else what OpenAI does.
+        hedge: Send a second request for one that is slow and may be asked twice (embeddings, tools that only read).
         connect_timeout: Seconds for a connection, and as many again for its TLS handshake.
         first_byte_timeout: Seconds from sending a request to the reply's first sign of life. A model that
             thinks before it speaks may need more.
@@ -44,6 +50,9 @@ class Provider:
     first_byte_timeout: float = 60.0
     idle_timeout: float = 30.0
     transport: httpx2.AsyncBaseTransport | None = None
+    groups: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+    profile: str | Profile | None = None
+    hedge: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or ":" in self.name:
@@ -57,6 +66,16 @@ class Provider:
             raise SettingInvalid(
                 f'Provider(base_url="{self.base_url}"): expected an address, e.g. "http://127.0.0.1:8000/v1"'
             )
+        if isinstance(self.profile, str) and self.profile not in PROFILES:
+            names = ", ".join(sorted(PROFILES))
+            raise SettingInvalid(f'Provider(profile="{self.profile}"): expected one of {names}, or a Profile')
+
+    @property
+    def traits(self) -> Profile:
+        """What is particular to this endpoint: the profile it was given, or that of its name, or OpenAI's."""
+        if isinstance(self.profile, Profile):
+            return self.profile
+        return PROFILES.get(self.profile or self.name) or PROFILES["openai"]
 
 
 def by_name(providers: Iterable[Provider]) -> dict[str, Provider]:

@@ -230,7 +230,7 @@ class Gate:
             self._tokens.give_back(grant.unused, now)
         if self._line:
             self._move(now)
-        knock.watch(grant.attempted(self.key, knock.model, now))
+        knock.watch(grant.attempted(self.key, knock, now))
 
     def _give_up(self, waiter: _Waiter, now: float) -> None:
         """A waiter goes without an attempt; what it may have been granted in this very step comes back."""

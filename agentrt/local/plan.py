@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from agentrt.messages import AssistantMessage, Message, ToolMessage, ToolSpec, UserMessage
+from agentrt.messages import AssistantMessage, Message, ToolMessage, ToolSpec, UserMessage, text_of
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def next_turn(messages: Sequence[Message], tools: Sequence[ToolSpec], rules: Seq
     """What to say or call next about the last user message; the first of `rules` that fits it is used."""
     asked = max((n for n, message in enumerate(messages) if isinstance(message, UserMessage)), default=None)
     if asked is not None:
-        question, offered, results = messages[asked].content.strip(), _offered(tools), _results(messages[asked + 1 :])
+        question, offered, results = text_of(messages[asked]).strip(), _offered(tools), _results(messages[asked + 1 :])
         for rule in rules:
             for found in filter(None, (pattern.search(question) for pattern in rule.patterns)):
                 inquiry = Inquiry(question, found["subject"], offered, results)

@@ -27,7 +27,7 @@ from agentrt.local.chat import (
 from agentrt.local.handler import Request, Response, whole
 from agentrt.local.plan import next_turn
 from agentrt.local.rulebook import RULES
-from agentrt.messages import AssistantMessage, Message, ToolCall, ToolMessage
+from agentrt.messages import AssistantMessage, Message, ToolCall, ToolMessage, text_of
 
 MODEL = "rules"
 """The one model it serves."""
@@ -119,7 +119,7 @@ def _said(message: Message) -> list[str]:
         case ToolMessage(content=content):
             return [content]
         case _:
-            return [message.content]
+            return [text_of(message)]
 
 
 def _models() -> bytes:

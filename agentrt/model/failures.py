@@ -64,12 +64,14 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: float)
     """
     words = complaint(body)
     error = _class_of_status(status, body[:_READ].decode("utf-8", "replace"))
-    return error(
+    said = error(
         f"the provider answered HTTP {status}{_bracketed(words.code)}: {words.text or 'without a word'}",
         status=status,
         retry_after=retry_after(headers, now),
         request_id=request_id(headers),
     )
+    said.headers = limit_headers(headers)
+    return said
 
 
 def in_band(error: Any) -> ProviderError:
@@ -113,6 +115,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The provider's own id of the request."""
     return headers.get("x-request-id") or headers.get("request-id")
+
+
+def limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those that speak of limits, by lower-case name."""
+    return {name.lower(): value for name, value in headers.items() if "ratelimit" in name.lower()}
 
 
 def excerpt(text: str) -> str:

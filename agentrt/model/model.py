@@ -6,7 +6,7 @@ does not know; `runs/ask.py` brings the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -15,13 +15,17 @@ from agentrt.messages import AssistantMessage, FinishReason, Message, ToolSpec, 
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """One turn to ask for. `model` is the provider's own name, without the `provider:` part."""
+    """One turn to ask for. `model` is the provider's own name, without the `provider:` part.
+
+    `schema` is the JSON schema that the text of the answer must follow, None for free text.
+    """
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int | None = None
     temperature: float | None = None
+    schema: msgspec.Raw | None = None
 
 
 class TextPiece(msgspec.Struct, frozen=True):
@@ -44,15 +48,24 @@ class ArgumentsPiece(msgspec.Struct, frozen=True):
     text: str
 
 
+class Began(msgspec.Struct, frozen=True):
+    """An answer began; nothing of it is shown yet. `headers` are those that speak of limits, by lower-case name."""
+
+    status: int
+    request_id: str | None
+    headers: Mapping[str, str]
+
+
 Piece = TextPiece | ReasoningPiece | ArgumentsPiece
-Tell = Callable[[Piece], None]
+Told = Piece | Began
+Tell = Callable[[Told], None]
 
 
 class ModelReply(msgspec.Struct, frozen=True):
     """A finished turn. Call ids are unique in it and not empty.
 
     `usage` is None where the provider sent none. `first_byte` is seconds from sending the request
-    to the first byte of the body.
+    to the first byte of the body, `received` the bytes of the body.
     """
 
     message: AssistantMessage
@@ -62,6 +75,7 @@ class ModelReply(msgspec.Struct, frozen=True):
     request_id: str | None = None
     status: int | None = None
     first_byte: float | None = None
+    received: int | None = None
 
 
 class Model(Protocol):

@@ -1,7 +1,7 @@
 """OpenAI-compatible services, asked through the `openai` package.
 
 The package is slow to come: importing it takes about a second of CPU, its TLS context up to 0.1 s. So
-this file does not import it; `service.py` does, at the first reply, in a thread. `connections.py`, which is all that
+this file does not import it; `sending.py` does, at the first reply, in a thread. `connections.py`, which is all that
 embeddings need, does without.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 from agentrt.model.settings import Settings
 from agentrt.offloop import aside
@@ -39,6 +40,7 @@ class OpenAIModel:
         first_byte_timeout: Seconds from sending the request to the reply's first sign of life.
         idle_timeout: Seconds between two signs of life. Comments in the stream are none.
         wall: Seconds since 1970, for dates that the provider sends.
+        dialect: What the service speaks.
     """
 
     def __init__(  # noqa: PLR0913 - settings
@@ -52,6 +54,7 @@ class OpenAIModel:
         first_byte_timeout: float = 60.0,
         idle_timeout: float = 30.0,
         wall: Callable[[], float] = time.time,
+        dialect: Dialect | None = None,
     ) -> None:
         self._settings = Settings(
             name=name,
@@ -62,6 +65,7 @@ class OpenAIModel:
             first_byte_timeout=first_byte_timeout,
             idle_timeout=idle_timeout,
             wall=wall,
+            dialect=dialect or ChatCompletions(),
         )
         self._connections: Connections | None = None
         self._service: Service | None = None
@@ -115,6 +119,7 @@ def _connections(settings: Settings) -> Connections:
 
 
 def _service(connections: Connections) -> Service:
-    from agentrt.model.service import Service  # noqa: PLC0415 - slow: see above
+    from agentrt.model.sending import ByPackage  # noqa: PLC0415 - slow: see above
+    from agentrt.model.service import Service  # noqa: PLC0415 - needs the connections' library
 
-    return Service(connections)
+    return Service(connections, ByPackage(connections))

@@ -15,21 +15,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import httpx2
-import openai
 
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
-from agentrt.model.assemble import Assembler
-from agentrt.model.encode import encode_request
-from agentrt.model.failures import request_id
-from agentrt.model.model import ModelReply, ModelRequest, Tell
+from agentrt.model.dialect import Assembling
+from agentrt.model.failures import limit_headers, request_id
+from agentrt.model.model import Began, ModelReply, ModelRequest, Tell
 
 if TYPE_CHECKING:
     from agentrt.model.connections import Connections
-
-_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+    from agentrt.model.sending import Sending
 
 _AFTER_FINISH = 1.0
 """Seconds for the usage and `[DONE]` to follow a finish reason."""
@@ -40,28 +37,19 @@ _SLACK = 1 / 32
 
 
 class Service:
-    """A client of the service over its connections, which are their owner's to close."""
+    """Single attempts over the service's connections, which are their owner's to close."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, sending: Sending) -> None:
         self._connections = connections
         self._settings = connections.settings
-        self._client = openai.AsyncOpenAI(
-            api_key=self._settings.api_key,
-            base_url=connections.base_url,
-            max_retries=0,
-            timeout=connections.timeout,
-            http_client=connections.client,
-        )
-        if self._settings.base_url is not None:  # what the environment says of OpenAI is no other service's business
-            self._client.organization = self._client.project = None
-        # The package would look at the operating system, in the loop's executor, to name it in a header.
-        self._client._platform = "Unknown"
+        self._dialect = connections.settings.dialect
+        self._sending = sending
 
     async def reply(self, request: ModelRequest, tell: Tell) -> ModelReply:
         """One attempt; see `OpenAIModel`."""
-        attempt = _Attempt(tell, self._settings.idle_timeout)
+        attempt = _Attempt(self._dialect.assembler(), tell, self._settings.idle_timeout)
         try:
-            await self._exchange(encode_request(request), attempt)
+            await self._exchange(self._dialect.encode(request), attempt)
             return attempt.reply()
         except ProviderError as error:
             self._connections.attribute(error, attempt.status, attempt.request_id)
@@ -72,15 +60,7 @@ class Service:
         limit = asyncio.timeout(self._settings.first_byte_timeout)
         try:
             async with limit:
-                answer = await self._client.post(
-                    "/chat/completions",
-                    cast_to=httpx2.Response,
-                    content=body,
-                    options={"headers": _HEADERS},
-                    stream=True,
-                    stream_cls=openai.AsyncStream[object],
-                )
-                response = cast("httpx2.Response", answer)  # what `cast_to` asks for, whatever the type says
+                response = await self._sending.post(self._dialect.path, body)
                 try:
                     await attempt.read(response, limit)
                 finally:
@@ -90,9 +70,9 @@ class Service:
                 raise
             if not attempt.assembler.finished:
                 raise self._silence(attempt) from None
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
+        except httpx2.HTTPError as error:
             if not attempt.assembler.finished:
-                raise self._failure(error, attempt.status) from error
+                raise self._connections.broken(error, attempt.status) from error
 
     def _silence(self, attempt: _Attempt) -> ProviderError:
         name = self._settings.name
@@ -100,17 +80,12 @@ class Service:
             return ReplyIncomplete(f"{name}: nothing came for {self._settings.idle_timeout:g} s in mid-reply")
         return ProviderUnreachable(f"{name}: no reply began within {self._settings.first_byte_timeout:g} s")
 
-    def _failure(self, error: Exception, status: int | None) -> ProviderError:
-        if isinstance(error, openai.APIStatusError):
-            return self._connections.refused(error.response)
-        return self._connections.broken(error.__cause__ or error, status)  # the package wraps what the connection says
-
 
 class _Attempt:
     """What is known of one attempt."""
 
-    def __init__(self, tell: Tell, idle_timeout: float) -> None:
-        self.assembler = Assembler()
+    def __init__(self, assembler: Assembling, tell: Tell, idle_timeout: float) -> None:
+        self.assembler = assembler
         self.status: int | None = None
         self.request_id: str | None = None
         self._tell = tell
@@ -119,12 +94,14 @@ class _Attempt:
         self._began = self._loop.time()
         self._first_byte: float | None = None
         self._heard = 0
+        self._received = 0
         self._moved = -inf
 
     async def read(self, response: httpx2.Response, limit: asyncio.Timeout) -> None:
         """Reads the body to its end and tells the pieces as they come."""
         self.status = response.status_code
         self.request_id = request_id(response.headers)
+        self._tell(Began(self.status, self.request_id, limit_headers(response.headers)))
         body: AsyncGenerator[bytes, None] = response.aiter_raw()
         if "content-encoding" in response.headers or response.is_stream_consumed:
             body = response.aiter_bytes()  # packed although nobody asked, or whole already (a transport of one's own)
@@ -132,6 +109,7 @@ class _Attempt:
             async for data in body:
                 if self._first_byte is None:
                     self._first_byte = self._loop.time() - self._began
+                self._received += len(data)
                 for piece in self.assembler.feed(data):
                     self._tell(piece)
                 if self._heard != self.assembler.heard:
@@ -151,6 +129,7 @@ class _Attempt:
             request_id=self.request_id,
             status=self.status,
             first_byte=self._first_byte,
+            received=self._received,
         )
 
     def _move(self, limit: asyncio.Timeout) -> None:

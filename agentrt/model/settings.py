@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentrt.model.dialect import ChatCompletions, Dialect
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -22,3 +24,4 @@ class Settings:
     first_byte_timeout: float
     idle_timeout: float
     wall: Callable[[], float]
+    dialect: Dialect = field(default_factory=ChatCompletions)

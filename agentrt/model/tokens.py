@@ -26,7 +26,7 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from agentrt.messages import AssistantMessage, Message, ToolMessage
+from agentrt.messages import AssistantMessage, Message, ToolMessage, text_of
 from agentrt.model.model import ModelRequest
 from agentrt.offloop import aside
 
@@ -111,7 +111,7 @@ async def warm(model: str) -> bool:
 
 def _add_message(message: Message, texts: list[str]) -> int:
     """Adds what is said in the message to `texts`; the tokens of the frames within it."""
-    texts.append(message.content)
+    texts.append(text_of(message))
     if isinstance(message, ToolMessage):
         return _PER_CALL
     if isinstance(message, AssistantMessage):

@@ -8,6 +8,7 @@ reply becomes the fact `ModelReplied`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain, count
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from agentrt.errors import ProviderError
 from agentrt.events import ArgumentsDelta, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
 from agentrt.gate.grant import Grant
 from agentrt.messages import Usage
-from agentrt.model.model import Model, ModelReply, ModelRequest, Piece, ReasoningPiece, TextPiece
+from agentrt.model.model import Began, Model, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
 from agentrt.model.tokens import count_reply, count_request
 
 Tell = Callable[[Passing], None]
@@ -42,7 +43,7 @@ class Turn:
             self.shown = False
             self._tell(Rewound(message_id=replaced, replaced_by=self.message_id))
         try:
-            reply = await self._model.reply(self._request, self._piece)
+            reply = await self._model.reply(self._request, partial(self._piece, grant))
         except ProviderError as error:
             error.shown = self.shown
             raise
@@ -53,6 +54,8 @@ class Turn:
             first_byte=reply.first_byte,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            received=reply.received,
         )
         calls = tuple(replace(call, id=self._id_of(call.id)) for call in reply.message.tool_calls)
         return ModelReplied(
@@ -63,7 +66,10 @@ class Turn:
             model=reply.model,
         )
 
-    def _piece(self, piece: Piece) -> None:
+    def _piece(self, grant: Grant, piece: Told) -> None:
+        if isinstance(piece, Began):
+            grant.report(status=piece.status, request_id=piece.request_id, headers=piece.headers)
+            return
         self.shown = True
         if isinstance(piece, TextPiece):
             self._tell(TextDelta(message_id=self.message_id, text=piece.text))

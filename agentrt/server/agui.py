@@ -151,7 +151,7 @@ class Mapper:
         self._prefix = f"{event.run_id}:"
         self._provider, _, self._model = event.model.partition(":")
         asked = (
-            ui.UserMessage(f"{self._run_id}:u{n}", message.content)
+            ui.UserMessage(f"{self._run_id}:u{n}", message.text)
             for n, message in enumerate(_new_from_the_user(event.messages), 1)
         )
         yield ui.RunStarted(

@@ -15,7 +15,7 @@ import pytest
 
 from agentrt import Agent, Runtime, run, tool
 from agentrt.local.wire import serve
-from agentrt.messages import ToolMessage
+from agentrt.messages import ToolMessage, text_of
 from agentrt.testing import ScriptedModel, call, reply, run_virtual
 from examples import whole_idea
 
@@ -110,7 +110,7 @@ def test_the_whole_idea_and_the_real_one_say_the_same() -> None:
         agent = Agent(name="clerk", model="openai:scripted", tools=[tool(whole_idea.shelf, description="A shelf.")])
         async with Runtime(providers=[ScriptedModel(answer).provider("openai")]):
             messages = (await run(agent, "How many?")).messages
-        return [m.content for m in messages if isinstance(m, ToolMessage) or type(m).__name__ == "AssistantMessage"]
+        return [text_of(m) for m in messages if isinstance(m, ToolMessage) or type(m).__name__ == "AssistantMessage"]
 
     assert run_virtual(small()) == run_virtual(real())
 

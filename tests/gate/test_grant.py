@@ -44,11 +44,11 @@ def test_the_event_tells_the_attempt() -> None:
     grant = a_grant()
     grant.report(status=200, first_byte=0.2)
     grant.failed(ProviderThrottled("slow down", status=429, request_id="req-9"))
-    event = grant.attempted("openai", "gpt-5-mini", 12.5)
+    event = grant.attempted("openai", Knock(model="gpt-5-mini"), 12.5)
     assert (event.provider, event.model, event.attempt) == ("openai", "gpt-5-mini", 2)
     assert (event.queued, event.seconds, event.first_byte) == (0.5, 2.5, 0.2)
     assert (event.status, event.request_id, event.error) == (429, "req-9", "provider_rate_limited")
 
 
 def test_a_knock_that_nobody_watches_may_be_told_anything() -> None:
-    Knock().watch(a_grant().attempted("openai", "", 10.0))
+    Knock().watch(a_grant().attempted("openai", Knock(), 10.0))

@@ -19,7 +19,7 @@ from agentrt.events import Fact, RunStarted, ToolReturned
 from agentrt.journal.journal import Journal
 from agentrt.journal.memory import MemoryJournal
 from agentrt.journal.sqlite import SqliteJournal
-from agentrt.messages import UserMessage
+from agentrt.messages import UserMessage, text_of
 from agentrt.testing import ScriptedModel, assert_no_leaks, reply
 
 
@@ -331,7 +331,7 @@ def test_a_thread_continues_after_a_restart(tmp_path: Path) -> None:
         model = ScriptedModel([reply(answer)])
         async with Runtime(providers=[model.provider("openai")], journal=SqliteJournal(tmp_path / "j.db")):
             done = await run(agent, question, thread="t1")
-        return tuple(message.content for message in done.messages)
+        return tuple(text_of(message) for message in done.messages)
 
     assert asyncio.run(ask("How many?", "Two.")) == ("How many?", "Two.")
     assert asyncio.run(ask("And now?", "One.")) == ("How many?", "Two.", "And now?", "One.")

@@ -20,7 +20,7 @@ from agentrt.errors import (
     ReplyIncomplete,
 )
 from agentrt.messages import UserMessage
-from agentrt.model.model import ModelRequest, Piece
+from agentrt.model.model import ModelRequest, Told
 from agentrt.model.openai import OpenAIModel
 from agentrt.testing.virtual import run_virtual
 
@@ -36,7 +36,7 @@ def text(said: str, finish: str | None = None) -> bytes:
 HELLO = text("Hel") + text("lo") + text("", "stop") + DONE
 
 
-def ignore(piece: Piece) -> None:
+def ignore(piece: Told) -> None:
     pass
 
 
@@ -212,7 +212,7 @@ def test_a_body_that_was_packed_though_nobody_asked_is_unpacked() -> None:
 
 def test_what_a_teller_raises_is_not_taken_for_a_failure_of_the_provider() -> None:
     async def main() -> None:
-        def tell(piece: Piece) -> None:
+        def tell(piece: Told) -> None:
             raise TimeoutError("mine")
 
         script = Script(HELLO)
