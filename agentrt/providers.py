@@ -87,8 +87,13 @@ def by_name(providers: Iterable[Provider]) -> dict[str, Provider]:
     known: dict[str, Provider] = {}
     for provider in providers:
         if known.setdefault(provider.name, provider) != provider:
-            raise SettingInvalid(f'two different providers are named "{provider.name}"; give each a name of its own')
+            raise two_of_a_name(provider.name)
     return known
+
+
+def two_of_a_name(name: str) -> SettingInvalid:
+    """What to say of two providers of one name that differ."""
+    return SettingInvalid(f'two different providers are named "{name}"; give each a name of its own')
 
 
 def find(name: str, known: Mapping[str, Provider], environ: Mapping[str, str]) -> Provider:

@@ -8,8 +8,10 @@ from random import Random
 
 from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
+from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.openai import OpenAIModel
-from agentrt.providers import NO_KEY, Provider, by_name, find
+from agentrt.profiles import Profile
+from agentrt.providers import NO_KEY, Provider, by_name, find, two_of_a_name
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,28 @@ class Services:
         name, _, rest = model.partition(":")
         if not rest:
             raise SettingInvalid(f'"{model}": expected "provider:model", e.g. "openai:text-embedding-3-small"')
+        return self._of(name)
+
+    def gate(self, provider: Provider | str) -> Gate:
+        """The gate of a provider that a tool names, or brings along.
+
+        Raises:
+            SettingInvalid: it brings one along that differs from another of its name.
+            ProviderUnknown, KeyMissing: nobody described it.
+        """
+        if isinstance(provider, str):
+            return self._of(provider).gate
+        if self._providers.setdefault(provider.name, provider) != provider:
+            raise two_of_a_name(provider.name)
+        return self._of(provider.name).gate
+
+    def _of(self, name: str) -> Service:
         if name not in self._made:
-            self._made[name] = self._make(name)
+            self._made[name] = self._make(find(name, self._providers, self._environ))
         return self._made[name]
 
-    def _make(self, name: str) -> Service:
-        provider = find(name, self._providers, self._environ)
+    def _make(self, provider: Provider) -> Service:
+        name = provider.name
         model = OpenAIModel(
             name,
             base_url=provider.base_url,
@@ -71,5 +89,12 @@ class Services:
             first_byte_timeout=provider.first_byte_timeout,
             idle_timeout=provider.idle_timeout,
             wall=self._wall,
+            dialect=_dialect(provider.traits),
         )
         return Service(provider, model, Gate(name, provider.limits, random=self._random))
+
+
+def _dialect(traits: Profile) -> Dialect:
+    if traits.api != "chat":
+        raise SettingInvalid(f'api="{traits.api}" is not spoken yet')
+    return ChatCompletions()

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from agentrt.events import ToolProgress, ToolStarted
 from agentrt.gate.grant import Knock
-from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall
+from agentrt.messages import AssistantMessage, Message, SystemMessage
 from agentrt.model.model import ModelRequest
 from agentrt.model.tokens import count_request
 from agentrt.runs.ask import Turn
-from agentrt.runs.intents import OUTCOME_UNKNOWN, may_run_again, returned
 from agentrt.runs.moves import AskModel, CallTools, End, next_move
 from agentrt.runs.order import Order, Ports
+from agentrt.runs.perform import perform
 from agentrt.runs.record import Record
-from agentrt.toolbox.call import ToolOutcome, unknown_tool
-from agentrt.toolbox.context import Context
-from agentrt.toolbox.define import Tool
 
 
 async def carry(order: Order, record: Record, ports: Ports) -> End:
@@ -36,7 +31,7 @@ async def carry(order: Order, record: Record, ports: Ports) -> End:
                 interrupted = record.state.started  # nothing of this batch runs yet: these began in a process that died
                 async with asyncio.TaskGroup() as group:
                     for call in calls:
-                        work = _perform(call, order, record, ports, again=call.id in interrupted)
+                        work = perform(call, order, record, ports, again=call.id in interrupted)
                         group.create_task(work, name=f"{call.name} {call.id}")
                 if {call.id for call in calls} & {call.id for call in record.state.open_calls}:
                     return End("failed", "internal", "a call ended without a result")
@@ -59,33 +54,6 @@ async def _ask_model(order: Order, record: Record, ports: Ports, *, offer_tools:
         tokens = count_request(request).tokens + (agent.max_output_tokens or 0)
     knock = Knock(tokens=tokens, deadline=order.deadline, watch=record.tell, model=order.model)
     await record.keep(await ports.gate.call(turn.attempt, knock))
-
-
-async def _perform(call: ToolCall, order: Order, record: Record, ports: Ports, *, again: bool) -> None:
-    """Run one call; its result is a fact the moment it lands. A tool that fails stops nobody else."""
-    tool = order.agent.registry.get(call.name)
-    if again and not may_run_again(tool):
-        outcome = OUTCOME_UNKNOWN
-    elif tool is None:
-        outcome = unknown_tool(call.name, order.agent.registry.names)
-    else:
-        outcome = await _call(tool, call, order, record, ports)
-    await record.keep(returned(call, outcome))
-
-
-async def _call(tool: Tool[Any], call: ToolCall, order: Order, record: Record, ports: Ports) -> ToolOutcome:
-    key = f"{order.run_id}:{call.id}"
-    await record.keep(ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key))
-    context = Context(
-        deps=order.deps,
-        run_id=order.run_id,
-        call_id=call.id,
-        idempotency_key=key,
-        deadline=order.deadline,
-        metadata=order.metadata,
-        tell=lambda data: record.tell(ToolProgress(call_id=call.id, name=call.name, data=data)),
-    )
-    return await ports.caller.call(tool, call.arguments, context)
 
 
 def _prompt(instructions: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
