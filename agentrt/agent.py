@@ -41,6 +41,8 @@ class Agent(Generic[D_contra]):
     Args:
         name: The name under which a run remembers its agent.
         model: "provider:model", e.g. "openai:gpt-5-mini".
+        fallbacks: Models to ask, in this order, while those before are down, out of quota or too busy for the
+            deadline; each "provider:model".
         instructions: The system message.
         tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`.
         budget: What one run may use up, unless the run says otherwise.
@@ -54,6 +56,7 @@ class Agent(Generic[D_contra]):
 
     name: str
     model: str
+    fallbacks: Sequence[str] = ()
     instructions: str = ""
     tools: Sequence[Tool[D_contra]] = field(default_factory=tuple[Tool, ...])
     budget: Budget = field(default_factory=Budget)
@@ -64,9 +67,13 @@ class Agent(Generic[D_contra]):
     def __post_init__(self) -> None:
         if not self.name:
             raise SettingInvalid('Agent(name=""): an agent needs a name, e.g. "clerk"')
-        provider, _, model = self.model.partition(":")
-        if not provider or not model:
-            raise SettingInvalid(
-                f'Agent(model="{self.model}"): expected "provider:model", e.g. "openai:gpt-5-mini" or "local:rules"'
-            )
+        if isinstance(self.fallbacks, str):
+            raise SettingInvalid(f'Agent(fallbacks="{self.fallbacks}"): expected a list of models, even of one')
+        for field_name, name in (("model", self.model), *(("fallbacks", name) for name in self.fallbacks)):
+            provider, _, model = name.partition(":")
+            if not provider or not model:
+                raise SettingInvalid(
+                    f'Agent({field_name}="{name}"): expected "provider:model", '
+                    'e.g. "openai:gpt-5-mini" or "local:rules"'
+                )
         object.__setattr__(self, "registry", Registry(self.tools))

@@ -46,6 +46,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="RunStarted"):
     metadata: dict[str, str] = {}
     principal: str | None = None
     budget: dict[str, int | None] | None = None
+    priority: Priority = "interactive"
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="RunResumed"):
@@ -53,13 +54,17 @@ class RunResumed(Event, frozen=True, kw_only=True, tag="RunResumed"):
 
 
 class ModelReplied(Event, frozen=True, kw_only=True, tag="ModelReplied"):
-    """The model finished its turn (or was cut off by a cancel after showing text)."""
+    """The model finished its turn (or was cut off by a cancel after showing text).
+
+    `model` is what the provider says replied; `asked` is "provider:model", left out where it is the run's own.
+    """
 
     message_id: str
     message: AssistantMessage
     finish: FinishReason
     usage: Usage
     model: str = ""
+    asked: str | None = None
 
 
 class ToolStarted(Event, frozen=True, kw_only=True, tag="ToolStarted"):
@@ -173,11 +178,20 @@ class CallAttempted(Event, frozen=True, kw_only=True, tag="CallAttempted"):
 
 
 class Retrying(Event, frozen=True, kw_only=True, tag="Retrying"):
-    """The attempt failed and will be made again after `delay` seconds."""
+    """The attempt failed and will be made again after `delay` seconds. `call_id` as in `CallAttempted`."""
 
     provider: str
     attempt: int
     delay: float
+    error: str
+    call_id: str | None = None
+
+
+class FellBack(Event, frozen=True, kw_only=True, tag="FellBack"):
+    """`model` is asked in place of `instead_of`, which failed or would have failed by `error`."""
+
+    model: str
+    instead_of: str
     error: str
 
 
@@ -188,6 +202,16 @@ class Rewound(Event, frozen=True, kw_only=True, tag="Rewound"):
     replaced_by: str
 
 
-Passing = TextDelta | ReasoningDelta | ArgumentsDelta | ToolProgress | GateWaited | CallAttempted | Retrying | Rewound
+Passing = (
+    TextDelta
+    | ReasoningDelta
+    | ArgumentsDelta
+    | ToolProgress
+    | GateWaited
+    | CallAttempted
+    | Retrying
+    | FellBack
+    | Rewound
+)
 
 AnyEvent = Fact | Passing

@@ -71,12 +71,13 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
     """What the model said, and the calls it asked for.
 
     `extra` holds fields of the provider's reply that agentrt does not know but the provider wants
-    back (reasoning text, signatures): JSON text of one object.
+    back (reasoning text, signatures): JSON text of one object. `provider` names the one; no other gets it.
     """
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     extra: str | None = None
+    provider: str | None = None
 
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):

@@ -23,7 +23,7 @@ from msgspec import convert
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
-from agentrt.events import RunStarted
+from agentrt.events import Priority, RunStarted
 from agentrt.gate.grant import Statistics
 from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
@@ -31,9 +31,9 @@ from agentrt.messages import Message
 from agentrt.model.embeddings import OpenAIEmbeddings
 from agentrt.model.tokens import warm
 from agentrt.providers import Provider
-from agentrt.runs.asked import as_deadline, as_messages
+from agentrt.runs.asked import as_deadline, as_messages, as_priority
 from agentrt.runs.conversations import Conversations
-from agentrt.runs.order import Order, Ports
+from agentrt.runs.order import Candidate, Order, Ports
 from agentrt.runs.owner import Run
 from agentrt.runs.takeover import Taken, take_over, unfinished
 from agentrt.services import Service, Services
@@ -63,6 +63,7 @@ class RunOptions(TypedDict, total=False):
     metadata: Mapping[str, str] | None
     run_id: str | None
     principal: str | None
+    priority: Priority
 
 
 class Runtime:
@@ -137,12 +138,12 @@ class Runtime:
         return self._epoch + asyncio.get_running_loop().time()
 
     def check(self, agent: Agent[Any]) -> None:
-        """See at once whether the agent's model can be asked, before anything is set up for it.
+        """See at once whether the agent's models can be asked, before anything is set up for it.
 
         Raises:
             ProviderUnknown, KeyMissing: it cannot.
         """
-        self._service(agent.model)
+        self._candidates(agent)
 
     def embedder(self, model: str, *, dims: int | None = None) -> GateEmbedder:
         """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
@@ -209,6 +210,7 @@ class Runtime:
         metadata: Mapping[str, str] | None = None,
         run_id: str | None = None,
         principal: str | None = None,
+        priority: Priority = "interactive",
     ) -> Run:
         """Begin a run and return a handle to it; losing the handle cancels nothing.
 
@@ -224,7 +226,8 @@ class Runtime:
             metadata: Kept in `RunStarted`, shown to tools.
             run_id: A name for the run, by default a random one. It must be new: if the journal has it already,
                 that run stays as it is, and the answer of this one is `SettingInvalid`.
-            principal: Who asks; kept in `RunStarted`.
+            principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares.
+            priority: "background" for what nobody waits for: it leaves nine tenths of a busy gate to the others.
 
         Raises:
             SettingInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
@@ -235,11 +238,11 @@ class Runtime:
         if thread is not None and messages:
             raise SettingInvalid("thread= and messages= together: a thread has its history already; give one of them")
         conversation, seconds = as_messages(input, messages), as_deadline(deadline)
+        as_priority(priority)
         ports = self._ports(agent)
         order = Order(
             run_id=run_id or f"{self._random.getrandbits(128):032x}",
             agent=agent,
-            model=agent.model.partition(":")[2],
             messages=conversation,
             deps=deps,
             thread=thread,
@@ -248,6 +251,7 @@ class Runtime:
             ends_at=self.now() + seconds,
             metadata=dict(metadata or {}),
             principal=principal,
+            priority=priority,
         )
         return self._carry(order, ports)
 
@@ -300,7 +304,6 @@ class Runtime:
         order = Order(
             run_id=run_id,
             agent=agent,
-            model=agent.model.partition(":")[2],
             messages=started.messages,
             deps=deps,
             thread=started.thread,
@@ -309,6 +312,7 @@ class Runtime:
             ends_at=started.ends_at,
             metadata=started.metadata,
             principal=started.principal,
+            priority=started.priority,
         )
         return self._carry(order, ports, taken)
 
@@ -328,8 +332,11 @@ class Runtime:
             raise SettingInvalid(f'run_id="{run_id}": a run of this id lives in this Runtime; see `Runtime.find`')
 
     def _ports(self, agent: Agent[Any]) -> Ports:
-        service = self._service(agent.model)
-        return Ports(journal=self._journal, model=service.model, gate=service.gate, caller=self._caller, now=self.now)
+        return Ports(journal=self._journal, candidates=self._candidates(agent), caller=self._caller, now=self.now)
+
+    def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
+        services = ((name, self._service(name)) for name in (agent.model, *agent.fallbacks))
+        return tuple(Candidate(name, service.model, service.gate) for name, service in services)
 
     def _carry(self, order: Order, ports: Ports, taken: Taken | None = None) -> Run:
         assert self._group is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from agentrt.events import (
     AnyEvent,
     CallAttempted,
+    FellBack,
     GateWaited,
     ModelReplied,
     Retrying,
@@ -53,7 +54,7 @@ class Timeline:
                 self._ask(0.0)
             case TextDelta() if self._model is not None:
                 self._model.state, self._model.note = "writing", "to first word"
-            case GateWaited() | Retrying() | CallAttempted():
+            case GateWaited() | Retrying() | CallAttempted() | FellBack():
                 self._note(event)
             case ModelReplied():
                 self._replied(event, now)
@@ -106,11 +107,13 @@ class Timeline:
             if row.ended is None:
                 row.ended, row.state = now, state
 
-    def _note(self, event: GateWaited | Retrying | CallAttempted) -> None:
-        if self._model is None:
+    def _note(self, event: GateWaited | Retrying | CallAttempted | FellBack) -> None:
+        if self._model is None or (not isinstance(event, FellBack) and event.call_id is not None):
             return
         if isinstance(event, GateWaited):
             self._model.note = f"waits for {event.reason}" if not event.waited else ""
+        elif isinstance(event, FellBack):
+            self._model.note = f"{event.error}, asks {event.model}"
         elif isinstance(event, Retrying):
             self._model.note = f"{event.error}, again in {event.delay:.1f} s"
         elif event.error is None:

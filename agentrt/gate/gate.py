@@ -92,6 +92,10 @@ class Gate:
             if not decision.hold:
                 await asyncio.sleep(decision.delay)
 
+    def counts_tokens(self, model: str) -> bool:
+        """Whether a call of that model waits for tokens, so that its `Knock.tokens` must be counted."""
+        return self.limits.tokens is not None
+
     def statistics(self) -> Statistics:
         """How it stands now. To be asked on the gate's loop."""
         now = asyncio.get_running_loop().time()

@@ -2,7 +2,8 @@
 
 The model room makes single attempts and knows no gate; the gate repeats whatever it is given and knows
 no model. Here they meet: pieces become events, a cut attempt that had shown something is rewound, and the
-reply becomes the fact `ModelReplied`.
+reply becomes the fact `ModelReplied`. A model whose gate turns us away, or lets us through in vain, is
+followed by the agent's next one.
 """
 
 from __future__ import annotations
@@ -13,41 +14,75 @@ from itertools import chain, count
 
 from msgspec.structs import replace
 
-from agentrt.errors import ProviderError
-from agentrt.events import ArgumentsDelta, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
-from agentrt.gate.grant import Grant
-from agentrt.messages import Usage
-from agentrt.model.model import Began, Model, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
+from agentrt.errors import GateTimeout, ProviderError, ProviderExhausted
+from agentrt.events import ArgumentsDelta, FellBack, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
+from agentrt.gate.grant import Grant, Knock
+from agentrt.messages import AssistantMessage, Message, SystemMessage, Usage
+from agentrt.model.model import Began, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
 from agentrt.model.tokens import count_reply, count_request
+from agentrt.runs.order import Candidate, Order, Ports
+from agentrt.runs.record import Record
 
 Tell = Callable[[Passing], None]
 
 
-class Turn:
-    """The attempts at one reply. `message_id` names the attempt that counts."""
+async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: bool) -> None:
+    """Let the model have its next turn, by the first of the candidates that gives one.
 
-    def __init__(self, turn_id: str, model: Model, request: ModelRequest, tell: Tell, taken: set[str]) -> None:
+    Raises:
+        ProviderError: the last candidate could not be asked, or one refused the request as such.
+        GateTimeout: the last candidate's gate cannot let us through before the deadline.
+    """
+    agent, state = order.agent, record.state
+    turn = Turn(f"{order.run_id}:m{state.turns + 1}", record.tell, _call_ids(state.messages))
+    messages = (SystemMessage(agent.instructions), *state.messages) if agent.instructions else state.messages
+    tools = agent.registry.specs if offer_tools else ()
+    for place, candidate in enumerate(ports.candidates, 1):
+        provider, _, model = candidate.name.partition(":")
+        request = ModelRequest(
+            model=model,
+            messages=_as_sent_to(provider, messages),
+            tools=tools,
+            max_output_tokens=agent.max_output_tokens,
+            temperature=agent.temperature,
+        )
+        last = place == len(ports.candidates)
+        try:
+            work = partial(turn.attempt, candidate, request)
+            replied = await candidate.gate.call(work, _knock(order, record, candidate, request, turn_away=not last))
+            break
+        except (ProviderError, GateTimeout) as error:
+            if last or not _helps_to_ask_another(error):
+                raise
+            record.tell(FellBack(model=ports.candidates[place].name, instead_of=candidate.name, error=error.code))
+    await record.keep(replied if place == 1 else replace(replied, asked=candidate.name))
+
+
+class Turn:
+    """The attempts at one reply, by whichever model. `message_id` names the attempt that counts."""
+
+    def __init__(self, turn_id: str, tell: Tell, taken: set[str]) -> None:
         self.message_id = turn_id
         self._turn_id = turn_id
-        self._model = model
-        self._request = request
         self._tell = tell
+        self._attempts = 0
         self.shown = False
         self._taken = taken
         self._ids: dict[str, str] = {}
 
-    async def attempt(self, grant: Grant) -> ModelReplied:
+    async def attempt(self, candidate: Candidate, request: ModelRequest, grant: Grant) -> ModelReplied:
         """Ask once, and tell the gate what it cost: the work for `Gate.call`, which repeats it."""
+        self._attempts += 1
         if self.shown:
-            replaced, self.message_id = self.message_id, f"{self._turn_id}.{grant.attempt}"
+            replaced, self.message_id = self.message_id, f"{self._turn_id}.{self._attempts}"
             self.shown = False
             self._tell(Rewound(message_id=replaced, replaced_by=self.message_id))
         try:
-            reply = await self._model.reply(self._request, partial(self._piece, grant))
+            reply = await candidate.model.reply(request, partial(self._piece, grant))
         except ProviderError as error:
             error.shown = self.shown
             raise
-        usage = reply.usage or self._estimated(reply)
+        usage = reply.usage or _estimated(request, reply)
         grant.report(
             status=reply.status,
             request_id=reply.request_id,
@@ -57,13 +92,13 @@ class Turn:
             cached_tokens=usage.cached_tokens,
             received=reply.received,
         )
-        calls = tuple(replace(call, id=self._id_of(call.id)) for call in reply.message.tool_calls)
+        message = replace(
+            reply.message,
+            tool_calls=tuple(replace(call, id=self._id_of(call.id)) for call in reply.message.tool_calls),
+            provider=candidate.name.partition(":")[0] if reply.message.extra is not None else None,
+        )
         return ModelReplied(
-            message_id=self.message_id,
-            message=replace(reply.message, tool_calls=calls),
-            finish=reply.finish,
-            usage=usage,
-            model=reply.model,
+            message_id=self.message_id, message=message, finish=reply.finish, usage=usage, model=reply.model
         )
 
     def _piece(self, grant: Grant, piece: Told) -> None:
@@ -87,7 +122,45 @@ class Turn:
             self._taken.add(self._ids[given])
         return self._ids[given]
 
-    def _estimated(self, reply: ModelReply) -> Usage:
-        tokens_in, _ = count_request(self._request)
-        tokens_out, _ = count_reply(reply.message, self._request.model)
-        return Usage(input_tokens=tokens_in, output_tokens=tokens_out, requests=1, estimated=True)
+
+def _knock(order: Order, record: Record, candidate: Candidate, request: ModelRequest, *, turn_away: bool) -> Knock:
+    counts = candidate.gate.counts_tokens(request.model)
+    return Knock(
+        tokens=count_request(request).tokens if counts else 0,
+        output=request.max_output_tokens,
+        deadline=order.deadline,
+        watch=record.tell,
+        model=request.model,
+        priority=order.priority,
+        tenant=order.principal or "",
+        run=order.run_id,
+        spare=order.spare,
+        turn_away=turn_away,
+    )
+
+
+def _helps_to_ask_another(error: ProviderError | GateTimeout) -> bool:
+    """Whether it is this provider's trouble, and not the request's or the clock's."""
+    if isinstance(error, GateTimeout):
+        return error.reason != "deadline"
+    return isinstance(error, ProviderExhausted) or error.retry != "never"
+
+
+def _as_sent_to(provider: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages without what another provider said for itself alone, and would be refused here."""
+    return tuple(
+        replace(message, extra=None)
+        if isinstance(message, AssistantMessage) and message.provider not in (None, provider)
+        else message
+        for message in messages
+    )
+
+
+def _estimated(request: ModelRequest, reply: ModelReply) -> Usage:
+    tokens_in, _ = count_request(request)
+    tokens_out, _ = count_reply(reply.message, request.model)
+    return Usage(input_tokens=tokens_in, output_tokens=tokens_out, requests=1, estimated=True)
+
+
+def _call_ids(messages: tuple[Message, ...]) -> set[str]:
+    return {call.id for message in messages if isinstance(message, AssistantMessage) for call in message.tool_calls}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import get_args
 
 from agentrt.errors import SettingInvalid
+from agentrt.events import Priority
 from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
 
 DEADLINE = 600.0
@@ -63,3 +65,13 @@ def as_deadline(seconds: float | None) -> float:
     if not 0 < seconds < inf:
         raise SettingInvalid(f"deadline={seconds}: expected more than 0 seconds from now, and not for ever")
     return seconds
+
+
+def as_priority(priority: object) -> None:
+    """See that it is one.
+
+    Raises:
+        SettingInvalid: it is not.
+    """
+    if priority not in get_args(Priority):
+        raise SettingInvalid(f"priority={priority!r}: expected {' or '.join(map(repr, get_args(Priority)))}")

@@ -248,6 +248,7 @@ class Run:
                 metadata=dict(order.metadata),
                 principal=order.principal,
                 budget=None if order.budget is order.agent.budget else asdict(order.budget),
+                priority=order.priority,
             )
         )
 

@@ -21,7 +21,7 @@ All times are milliseconds since 1970; `until` is null where nobody can know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, assert_never
 
 from agentrt.events import (
@@ -30,6 +30,7 @@ from agentrt.events import (
     CallAttempted,
     CancelAsked,
     Fact,
+    FellBack,
     GateWaited,
     ModelReplied,
     Passing,
@@ -44,8 +45,9 @@ from agentrt.events import (
     ToolReturned,
     ToolStarted,
 )
-from agentrt.messages import AssistantMessage, Message, UserMessage
+from agentrt.messages import AssistantMessage, Message, Usage, UserMessage
 from agentrt.server import agui_events as ui
+from agentrt.server.endings import on_the_wire
 from agentrt.server.protocol import AGUI_VERSION
 from agentrt.server.reply import Reply, result_id
 
@@ -58,26 +60,8 @@ _SOURCES = "agentrt.sources"
 _LEFT = {"failed": "error", "deadline": "timeout"}
 """How what was still going on ended with the run, by the run's outcome; cancelled by any other."""
 
-_MESSAGES = {
-    "provider_rate_limited": "The model's provider limits how often it may be asked, and did not let this run through.",
-    "provider_timeout": "The model's provider could not be asked before the deadline.",
-    "provider_error": "The model's provider failed.",
-    "context_length_exceeded": "The conversation is too long for the model.",
-    "content_filtered": "The answer was stopped by the provider's content filter, or refused by the model.",
-    "budget_exceeded": "The run has used up its budget.",
-    "run_timeout": "The run's deadline passed.",
-    "internal": "Something went wrong inside; the server's log says more.",
-}
-"""What a viewer reads, by the wire's code. Never an exception's text: it may quote what is nobody's business."""
-
-_CODES = {
-    "provider_unreachable": "provider_error",
-    "provider_unavailable": "provider_error",
-    "provider_exhausted": "provider_error",
-    "provider_refused": "provider_error",
-    "reply_incomplete": "provider_error",
-}
-"""Our codes that are another one on the wire; what stands in neither table is "internal" there."""
+Place = tuple[str, str]
+"""Kind and id of an activity."""
 
 
 class Mapper:
@@ -91,6 +75,7 @@ class Mapper:
         self._run_id = run_id
         self._thread_id = thread_id
         self._prefix = ""  # of the runtime's message ids, which no client sees
+        self._preferred = ""  # the agent's model; a turn may fall back on another
         self._provider = ""
         self._model = ""
         self._turn = 0
@@ -99,6 +84,7 @@ class Mapper:
         self._reply: Reply | None = None
         self._calls: dict[str, None] = {}  # without a result
         self._output = ""
+        self._spent: dict[str, Usage] = {}  # by who was asked
         self._stopping = False
         self._ended = False
 
@@ -140,6 +126,8 @@ class Mapper:
                 return self._waited(event)
             case CallAttempted() | Retrying():
                 return self._attempted(event)
+            case FellBack():
+                return self._fell_back(event)
             case Rewound():
                 return self._forget(event.message_id, event.replaced_by)
             case _:
@@ -149,6 +137,7 @@ class Mapper:
 
     def _started(self, event: RunStarted) -> Events:
         self._prefix = f"{event.run_id}:"
+        self._preferred = event.model
         self._provider, _, self._model = event.model.partition(":")
         asked = (
             ui.UserMessage(f"{self._run_id}:u{n}", message.text)
@@ -183,7 +172,7 @@ class Mapper:
         if self._asking:
             yield from self._answered(event.at, state=state)
         self._ended = True
-        usage, metadata = self._usage(event), dict[str, Any]()
+        usage, metadata = self._usage(), dict[str, Any]()
         if event.usage.estimated:
             metadata["estimated"] = True
         if event.stragglers:
@@ -199,31 +188,31 @@ class Mapper:
                 metadata={"agentrt": metadata} if metadata else None,
             )
         else:
-            given = event.code or "internal"
-            code = _CODES.get(given, given if given in _MESSAGES else "internal")
-            metadata |= {"reason": given, "provider": self._provider, "attempts": self._attempts}
+            code, message = on_the_wire(event.code)
+            metadata |= {"reason": event.code or "internal", "provider": self._provider, "attempts": self._attempts}
             yield ui.RunError(
-                message=_MESSAGES[code],
+                message=message,
                 code=code,
                 usage=usage,
                 timestamp=_ms(event.at),
                 metadata={"agentrt": metadata},
             )
 
-    def _usage(self, event: RunEnded) -> tuple[ui.Usage, ...]:
-        spent = event.usage
-        if not spent.requests:
-            return ()
-        return (
-            ui.Usage(
-                provider=self._provider,
-                model=self._model,
-                input_tokens=spent.input_tokens,
-                output_tokens=spent.output_tokens,
-                total_tokens=spent.total_tokens,
-                cached_input_tokens=spent.cached_tokens,
-            ),
-        )
+    def _usage(self) -> tuple[ui.Usage, ...]:
+        told: list[ui.Usage] = []
+        for name, spent in self._spent.items():
+            provider, _, model = name.partition(":")
+            told.append(
+                ui.Usage(
+                    provider=provider,
+                    model=model,
+                    input_tokens=spent.input_tokens,
+                    output_tokens=spent.output_tokens,
+                    total_tokens=spent.total_tokens,
+                    cached_input_tokens=spent.cached_tokens,
+                )
+            )
+        return tuple(told)
 
     # ---- the model -------------------------------------------------------------------------------
 
@@ -233,6 +222,7 @@ class Mapper:
 
     def _ask(self, at: float) -> Events:
         """Begin a turn."""
+        self._provider, _, self._model = self._preferred.partition(":")
         self._turn += 1
         self._asking = True
         self._attempts = 0
@@ -285,6 +275,8 @@ class Mapper:
         reply = self._reply or self._reply_of(event.message_id)
         yield from reply.complete(event.message)
         self._output = event.message.content
+        asked = event.asked or self._preferred
+        self._spent[asked] = self._spent.get(asked, Usage()) + event.usage
         yield from self._answered(
             event.at,
             state="cancelled" if event.finish == "cancelled" else "ok",
@@ -305,17 +297,34 @@ class Mapper:
         yield ui.Custom(name="agentrt.rewind", value=value)
 
     def _attempted(self, event: CallAttempted | Retrying) -> Events:
-        if not self._asking:
-            if self._calls:
-                return  # not the model's
-            yield from self._ask(event.at)
+        place = yield from self._place(event)
+        if place is None:
+            return
         if isinstance(event, Retrying):
             retry = {"error": event.error, "until": _ms(event.at + event.delay)}
-            yield from self._change(_MODEL, self._turn_id, state="retrying", retry=retry)
-        else:
+            yield from self._change(*place, state="retrying", retry=retry)
+            return
+        if event.call_id is None:
             self._attempts = event.attempt
-            failed = {"error": event.error} if event.error else {}
-            yield from self._change(_MODEL, self._turn_id, attempts=event.attempt, **failed)
+        failed = {"error": event.error} if event.error else {}
+        yield from self._change(*place, attempts=event.attempt, **failed)
+
+    def _fell_back(self, event: FellBack) -> Events:
+        if not self._asking:
+            yield from self._ask(event.at)
+        self._provider, _, self._model = event.model.partition(":")
+        told = {"provider": self._provider, "model": self._model, "insteadOf": event.instead_of, "error": event.error}
+        yield from self._change(_MODEL, self._turn_id, state="running", **told)
+
+    def _place(self, event: GateWaited | CallAttempted | Retrying) -> Generator[ui.AguiEvent, None, Place | None]:
+        """The activity that this belongs to, if any is shown; a turn of the model begins with it."""
+        if event.call_id is not None:
+            return _TOOL, event.call_id
+        if not self._asking:
+            if self._calls:
+                return None  # not the model's
+            yield from self._ask(event.at)
+        return _MODEL, self._turn_id
 
     # ---- tools -----------------------------------------------------------------------------------
 
@@ -346,17 +355,15 @@ class Mapper:
     # ---- activities ------------------------------------------------------------------------------
 
     def _waited(self, event: GateWaited) -> Events:
-        if event.call_id is None and not self._asking:
-            if self._calls:
-                return  # not the model's
-            yield from self._ask(event.at)
-        kind, which = (_MODEL, self._turn_id) if event.call_id is None else (_TOOL, event.call_id)
+        place = yield from self._place(event)
+        if place is None:
+            return
         if event.eta == 0:
-            yield from self._change(kind, which, state="running")
+            yield from self._change(*place, state="running")
             return
         until = None if event.eta is None else _ms(event.at + event.eta)
         waiting = {"reason": event.reason, "until": until}
-        yield from self._change(kind, which, state="rate_limited", waiting=waiting)
+        yield from self._change(*place, state="rate_limited", waiting=waiting)
 
     def _activity(self, kind: str, which: str, **content: Any) -> ui.ActivitySnapshot:
         return ui.ActivitySnapshot(message_id=_activity_id(kind, which), activity_type=kind, content=content)

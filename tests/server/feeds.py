@@ -15,6 +15,7 @@ from agentrt.events import (
     CallAttempted,
     CancelAsked,
     Fact,
+    FellBack,
     GateWaited,
     ModelReplied,
     Outcome,
@@ -109,7 +110,10 @@ class Life:
             message = self.attempt(message_id, turn)
             if attempt < attempts:
                 self.tell(self.attempted(attempt, "provider_unavailable"))
-                self.tell(Retrying(provider="openai", attempt=attempt, delay=0.5, error="provider_unavailable"))
+                if self.draw(st.booleans()):
+                    self.tell(Retrying(provider="openai", attempt=attempt, delay=0.5, error="provider_unavailable"))
+                else:
+                    self.tell(FellBack(model="backup:m", instead_of="openai:gpt", error="provider_unavailable"))
         self.tell(self.attempted(attempts, None))
         if not self.shown:
             message = AssistantMessage(content="said at once")

@@ -12,6 +12,7 @@ from agentrt.events import (
     ArgumentsDelta,
     CallAttempted,
     CancelAsked,
+    FellBack,
     GateWaited,
     ModelReplied,
     Outcome,
@@ -273,12 +274,25 @@ def test_a_tools_wait_is_seen_at_the_tool() -> None:
     until = {"reason": "tokens", "until": 1_005_000}
     assert_shown(told(*begun, wait), "tool:c1", state="rate_limited", waiting=until)
     assert activity(told(*begun, wait, replace(wait, eta=0)), "tool:c1")["state"] == "running"
+    failed = CallAttempted(
+        provider="crm", model="", attempt=1, seconds=0, queued=0, error="provider_unavailable", call_id="c1"
+    )
+    again = Retrying(provider="crm", attempt=1, delay=0.5, error="provider_unavailable", call_id="c1")
+    assert_shown(told(*begun, failed), "tool:c1", attempts=1, error="provider_unavailable")
+    assert_shown(told(*begun, failed, again), "tool:c1", state="retrying")
     unnamed: list[AnyEvent] = [
         replace(wait, call_id=None),
         CallAttempted(provider="openai", model="gpt", attempt=1, seconds=0, queued=0),
         Retrying(provider="openai", attempt=1, delay=0.5, error="provider_unavailable"),
     ]
     assert told(*begun, *unnamed) == told(*begun), "while tools run it is not the model's"
+
+
+def test_a_turn_that_fell_back_names_who_is_asked_now_and_the_next_turn_begins_anew() -> None:
+    fell = FellBack(model="backup:m2", instead_of="openai:gpt", error="provider_unavailable")
+    assert_shown(told(started(), fell), MODEL, provider="backup", model="m2", state="running", error=fell.error)
+    stream = told(started(), fell, replied("", call("c1")), running("c1"), returned("c1"))
+    assert_shown(stream, "model:r1:2", provider="openai", model="gpt")
 
 
 def test_a_call_that_has_its_result_changes_no_more() -> None:
@@ -333,7 +347,8 @@ def test_tools_that_are_open_at_the_end_are_so_no_more() -> None:
 
 def test_a_success_has_its_answer_and_its_usage() -> None:
     usage = Usage(input_tokens=90, output_tokens=20, cached_tokens=64, requests=2, estimated=True)
-    last = told(started(), replied("Twelve"), ended(usage=usage, stragglers=("count",)))[-1]
+    answered = replace(replied("Twelve"), usage=usage)
+    last = told(started(), answered, ended(usage=usage, stragglers=("count",)))[-1]
 
     assert last["outcome"] == {"type": "success"}
     assert last["result"] == "Twelve"
@@ -417,3 +432,9 @@ def test_a_run_that_is_resumed_goes_on_where_its_facts_end() -> None:
 def test_nothing_is_told_behind_the_end() -> None:
     whole = (started(), replied("Twelve"), ended())
     assert told(*whole, progress("c1", 1), ended()) == told(*whole)
+
+
+def test_usage_is_told_for_each_model_that_was_asked() -> None:
+    spare = replace(replied("Twelve"), asked="backup:m2")
+    last = told(started(), replied("", call("c1")), running("c1"), returned("c1"), spare, ended())[-1]
+    assert [(spent["provider"], spent["model"]) for spent in last["usage"]] == [("openai", "gpt"), ("backup", "m2")]
