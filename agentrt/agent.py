@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Any, Generic
 
 from agentrt.errors import SettingInvalid
 from agentrt.toolbox.define import Tool
@@ -34,6 +34,13 @@ class Budget:
                 raise SettingInvalid(f"Budget({name}={bound}): needs at least 1")
 
 
+_OURS = frozenset(
+    ("model", "messages", "input", "system", "instructions", "tools", "stream", "stream_options", "response_format")
+    + ("temperature", "max_tokens", "max_completion_tokens", "max_output_tokens")
+)
+"""Fields of requests that say what the agent says already; a provider may take the one or the other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent(Generic[D_contra]):
     """A model, its instructions and the tools it may call. `Agent[Deps]` needs `deps` to run.
@@ -48,6 +55,8 @@ class Agent(Generic[D_contra]):
         budget: What one run may use up, unless the run says otherwise.
         max_output_tokens: Upper bound of one reply, where the provider takes one.
         temperature: As the provider defines it; None leaves it to the provider.
+        options: Further fields of the provider's requests, sent as they are, e.g. {"reasoning_effort": "low"}.
+            A fallback of another provider goes without.
 
     Raises:
         SettingInvalid: no name, or a model that does not name its provider.
@@ -62,6 +71,7 @@ class Agent(Generic[D_contra]):
     budget: Budget = field(default_factory=Budget)
     max_output_tokens: int | None = None
     temperature: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     registry: Registry[D_contra] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,4 +86,6 @@ class Agent(Generic[D_contra]):
                     f'Agent({field_name}="{name}"): expected "provider:model", '
                     'e.g. "openai:gpt-5-mini" or "local:rules"'
                 )
+        if ours := _OURS & self.options.keys():
+            raise SettingInvalid(f"Agent(options=...): {', '.join(sorted(ours))} cannot be set there: agentrt does")
         object.__setattr__(self, "registry", Registry(self.tools))

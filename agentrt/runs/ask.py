@@ -45,6 +45,7 @@ async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: 
             tools=tools,
             max_output_tokens=agent.max_output_tokens,
             temperature=agent.temperature,
+            options=agent.options if provider == agent.model.partition(":")[0] else None,
         )
         last = place == len(ports.candidates)
         try:

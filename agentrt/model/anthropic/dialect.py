@@ -1,0 +1,20 @@
+"""Anthropic's Messages API as a dialect. It needs no package: what is sent is a body and two headers."""
+
+from __future__ import annotations
+
+from agentrt.model.anthropic.assemble import MessagesAssembler
+from agentrt.model.anthropic.encode import encode_messages_request
+from agentrt.model.dialect import Assembling
+from agentrt.model.model import ModelRequest
+
+
+class AnthropicMessages:
+    """See `Dialect`."""
+
+    path = "/messages"
+
+    def encode(self, request: ModelRequest) -> bytes:
+        return encode_messages_request(request)
+
+    def assembler(self) -> Assembling:
+        return MessagesAssembler()
