@@ -20,6 +20,7 @@
     |-- GateTimeout                 the gate: the wait cannot end before the deadline
     |-- EgressRefused               the way out: an address, size, type or time we do not allow
     |-- EgressFailed                the way out: it is allowed, but it did not come
+    |   `-- HostResting               its host wants to be left alone for longer than we wait (egress/hosts.py)
     |-- Unreadable                  the pipeline: a document or a source came and cannot be used
     |   `-- DocumentFailed            at which stage, and whether that may change (pipeline/document.py)
     |-- IngestStopped               the pipeline: too many in a row failed alike (pipeline/document.py)

@@ -146,6 +146,7 @@ class ToolProgress(Event, frozen=True, kw_only=True, tag="ToolProgress"):
 class GateWaited(Event, frozen=True, kw_only=True, tag="GateWaited"):
     """A call waits at its provider's gate: told when the wait begins (`waited` 0, `eta` expected seconds or
     None where nobody can know) and when it ends (`eta` 0). `call_id` is the tool call's, None for the model.
+    A tool that waits for a rate of its own is named as the `provider`.
     """
 
     provider: str

@@ -34,8 +34,7 @@ class Bucket:
         It keeps a little below, in both: a hundredth of the rate, one unit of the burst. Where that leaves
         less than one unit, single units leave evenly.
         """
-        rate = limit / per
-        return cls(rate * _RATE_SHARE, max(0.0, rate * burst - _BURST_MARGIN))
+        return cls(*keeping_below(limit / per, burst))
 
     def level(self, now: float) -> float:
         """What is there; negative while a debt is open."""
@@ -62,3 +61,19 @@ class Bucket:
         """Have one unit at most when a pause ends at `at`: after it, calls leave one by one and not as a burst."""
         self._level = min(self.level(at), 1.0)
         self._at = max(self._at, at)
+
+    def change(self, rate: float, capacity: float, now: float) -> None:
+        """Have another rate and capacity from now on: what is there, or owed, stays, as far as it holds that much."""
+        self._level = min(self.level(now), capacity)
+        self._at = max(self._at, now)
+        self.rate = rate
+        self.capacity = capacity
+
+    def lower(self, level: float, now: float) -> None:
+        """Have no more than `level`: somebody knows better."""
+        self.take(max(0.0, self.level(now) - level), now)
+
+
+def keeping_below(rate: float, burst: float) -> tuple[float, float]:
+    """The rate and the capacity of a bucket that stays within `rate` and `burst` seconds of it; see `Bucket.within`."""
+    return rate * _RATE_SHARE, max(0.0, rate * burst - _BURST_MARGIN)

@@ -2,37 +2,46 @@
 
 A call is in one of three places, and each move between them is one synchronous step:
 
-- **in line**: it holds nothing. It leaves by a grant, by its deadline or by being cancelled.
-- **in flight**: it holds a permit and has taken a request and its tokens. All of it is decided and
-  taken at once or not at all: a permit held while waiting for tokens would block others, and rate held
-  while waiting for a permit would become a burst. When the work ends, however it ends, the permit comes
-  back and the tokens are settled.
+- **in line**: it holds nothing. It leaves by a grant, by its deadline, by being refused or cancelled.
+- **in flight**: it holds a permit and has taken a request and its tokens (see `turnstile.py`). When the work
+  ends, however it ends, the permit comes back, the tokens are settled, and the breaker hears how it went.
 - **resting** before a retry: it holds nothing, and then stands in line again.
 
-The line moves when a call leaves it, when a call leaves the gate, and when the gate's one timer fires,
-which is set to the moment at which its head can be granted as far as the clock decides that. A grant
-reaches its waiter one step of the loop later; who was cancelled in that very step gives it back.
+The lines move when a call leaves one, when a call leaves the gate, and when the gate's one timer fires, which
+is set to the moment at which somebody can be granted as far as the clock decides that. A grant reaches its
+waiter one step of the loop later; who was cancelled in that very step gives it back.
 
-After a throttled answer nobody knocks until the pause is over: the whole key is on hold, not one call.
+Three things concern everybody at once. After a throttled answer nobody knocks until the pause is over: the
+whole key is on hold, not one call. While the breaker is open nobody knocks, and then one. When
+quota or money is used up, whoever waits or comes is refused for a minute. Each time the waiters who cannot be
+served any more in time are told so at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from math import inf
 from random import Random
 from typing import TypeVar
 
-from agentrt.errors import AgentrtError, GateTimeout, ProviderError
+from agentrt.errors import AgentrtError, ProviderError
 from agentrt.events import GateWaited, Retrying, WaitReason
 from agentrt.gate.backoff import Decision, decide
-from agentrt.gate.bucket import Bucket
+from agentrt.gate.fair import NOTHING
 from agentrt.gate.grant import Grant, Knock, Statistics
+from agentrt.gate.headers import read_limits
+from agentrt.gate.hedge import race
 from agentrt.gate.limits import Limits
-from agentrt.gate.queue import Line
+from agentrt.gate.spending import THROTTLED_COST, RetryBudget
+from agentrt.gate.turnstile import Room, Turnstile
+from agentrt.gate.visit import Visit, Waiter, exhausted, passed, too_late, turned_away
 
 T = TypeVar("T")
+
+EXHAUSTED = 60.0
+"""Seconds for which a key without quota or money is not asked."""
 
 _LATE = 2e-6
 """Seconds a timer is set behind its moment: a loop may fire it up to its clock's resolution early, and a
@@ -42,18 +51,41 @@ _ANYBODY = Knock()
 
 
 class Gate:
-    """Keeps one provider key's limits for everybody who calls through it. Lives on one event loop."""
+    """Keeps one provider key's limits for everybody who calls through it. Lives on one event loop.
 
-    def __init__(self, key: str, limits: Limits, *, random: Random) -> None:
+    Args:
+        key: Its name in events and errors.
+        limits: What the key may be asked for.
+        random: Source of jitter.
+        wall: Seconds since 1970, for headers that name a moment; without it those say nothing.
+        groups: Models, by a pattern of their names, that have requests and tokens of their own. Their concurrency
+            is within that of `limits`.
+        windows: Seconds that the provider's headers refer to, for "requests" and "tokens"; 60 by default.
+        hedge: Make a second attempt for a call that may be asked twice and is slow.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is to be known of one provider
+        self,
+        key: str,
+        limits: Limits,
+        *,
+        random: Random,
+        wall: Callable[[], float] | None = None,
+        groups: Mapping[str, Limits] | None = None,
+        windows: Mapping[str, float] | None = None,
+        hedge: bool = False,
+    ) -> None:
         self.key = key
         self.limits = limits
         self._random = random
-        self._requests = _bucket(limits.requests, limits)
-        self._tokens = _bucket(limits.tokens, limits)
-        self._cooling_until = -inf
-        self._in_flight = 0
-        self._granted = 0
-        self._line: Line[_Waiter] = Line()
+        self._wall = wall
+        self._hedge = hedge
+        self._turnstile: Turnstile[Waiter] = Turnstile(limits, groups or {}, windows or {}, random)
+        self._budget = RetryBudget()
+        self._resting = 0
+        self._retrying = 0
+        self._retried = 0
+        self._exhausted_until = -inf
         self._timer: asyncio.TimerHandle | None = None
 
     async def call(self, work: Callable[[Grant], Awaitable[T]], knock: Knock = _ANYBODY) -> T:
@@ -63,154 +95,134 @@ class Gate:
         leads to another attempt; the last one, every other exception and a cancel pass through untouched.
 
         Raises:
-            GateTimeout: the wait, before the first attempt or a later one, cannot end before the deadline.
+            GateTimeout: the wait, before the first attempt or a later one, cannot end before the deadline; or the
+                breaker is open and the knock says to turn away.
+            ProviderExhausted: the provider said so, to this call or to another in the last minute. `retry_after`
+                is when it is asked again.
         """
-        time = asyncio.get_running_loop().time
-        attempt = 0
-        while True:
-            attempt += 1
-            grant = await self._enter(knock, attempt)
-            try:
-                reply = await work(grant)
-                grant.error = None
-                return reply
-            except ProviderError as error:
-                grant.failed(error)
-                decision = self._judge(error, attempt, knock, time())
-                if not decision.again:
-                    raise
-                retrying = Retrying(provider=self.key, attempt=attempt, delay=decision.delay, error=error.code)
-            except asyncio.CancelledError:
-                grant.error = "cancelled"
-                raise
-            except AgentrtError as error:
-                grant.error = error.code
-                raise
-            finally:
-                self._leave(grant, knock, time())
-            knock.watch(retrying)
-            if not decision.hold:
-                await asyncio.sleep(decision.delay)
+        visit = Visit(knock, self._turnstile.room(knock.model))
+        try:
+            while True:
+                grant = await self._enter(visit)
+                try:
+                    if self._hedge and knock.idempotent:
+                        return await self._hedged(work, visit, grant)
+                    return await self._attempt(work, visit, grant)
+                except ProviderError as error:
+                    if not self._tries_again(visit):
+                        raise
+                    code = error.code
+                delay = visit.decision.delay
+                knock.watch(
+                    Retrying(provider=self.key, attempt=visit.attempts, delay=delay, error=code, call_id=knock.call_id)
+                )
+                if not visit.decision.hold:
+                    await asyncio.sleep(delay)
+        finally:
+            self._resting -= visit.resting
+            self._retrying -= visit.retrying
 
     def counts_tokens(self, model: str) -> bool:
         """Whether a call of that model waits for tokens, so that its `Knock.tokens` must be counted."""
-        return self.limits.tokens is not None
+        return self._turnstile.room(model).counts_tokens
 
     def statistics(self) -> Statistics:
         """How it stands now. To be asked on the gate's loop."""
         now = asyncio.get_running_loop().time()
+        turnstile = self._turnstile
         return Statistics(
             key=self.key,
-            in_flight=self._in_flight,
-            waiting=sum(not waiter.done() for waiter in self._line),
-            granted=self._granted,
-            requests=None if self._requests is None else self._requests.level(now),
-            tokens=None if self._tokens is None else self._tokens.level(now),
-            cooling_until=self._cooling_until if self._cooling_until > now else None,
+            in_flight=turnstile.permits.in_flight,
+            concurrency=turnstile.permits.allowed,
+            waiting=sum(len(room.line) for room in turnstile.rooms),
+            background=sum(room.line.waiting_in("background") for room in turnstile.rooms),
+            granted=turnstile.granted,
+            retried=self._retried,
+            retry_points=self._budget.points,
+            cooling_until=turnstile.cooling_until if turnstile.cooling_until > now else None,
+            exhausted_until=self._exhausted_until if self._exhausted_until > now else None,
+            breaker=turnstile.breaker.state(now),
+            groups=tuple(room.statistics(now) for room in turnstile.rooms),
         )
 
     # ---- in ----------------------------------------------------------------------------------------------
 
-    async def _enter(self, knock: Knock, attempt: int) -> Grant:
-        now = asyncio.get_running_loop().time()
-        if knock.deadline is not None and knock.deadline <= now:
-            raise GateTimeout(
-                f"gate {self.key!r}: expected a deadline ahead; it passed {now - knock.deadline:.3f} s ago",
-                eta=0.0,
-                reason="deadline",
-            )
-        if not self._line and not self._wait(knock.tokens, now):
-            self._take(knock.tokens, now)
-            return Grant(attempt=attempt, tokens=knock.tokens, queued=0.0, started=now)
-        started = await self._stand_in_line(knock, now, returned=attempt > 1)
-        return Grant(attempt=attempt, tokens=knock.tokens, queued=started - now, started=started)
+    async def _enter(self, visit: Visit) -> Grant:
+        """Let a call through, at once or from the line."""
+        time = asyncio.get_running_loop().time
+        knock, room, turnstile = visit.knock, visit.room, self._turnstile
+        came = time()
+        visit.tokens = room.reservation(knock)
+        while True:
+            now = time()
+            if knock.deadline is not None and knock.deadline <= now:
+                raise passed(self.key, now - knock.deadline)
+            if self._exhausted_until > now:
+                raise exhausted(self.key, self._exhausted_until - now)
+            if not room.line and turnstile.wait(room, visit.tokens, now) <= 0:
+                return self._granted(visit, now, now - came, probe=turnstile.take(room, visit.tokens, now))
+            waiter = Waiter(visit, now, asyncio.get_running_loop().create_future())
+            started = await self._stand_in_line(waiter)
+            if self._exhausted_until <= started and turnstile.still_open(started, probe=waiter.probe):
+                return self._granted(visit, started, started - came, probe=waiter.probe)
+            # It was granted, and in the same step it turned out that nobody may knock.
+            visit.returned = True
+            self._give_up(waiter)
 
-    async def _stand_in_line(self, knock: Knock, now: float, *, returned: bool) -> float:
+    def _granted(self, visit: Visit, now: float, queued: float, *, probe: bool) -> Grant:
+        visit.attempts += 1
+        self._resting -= visit.resting
+        visit.resting = False
+        if probe:
+            self._turn_away(now)
+        learn = partial(self._learn, visit.room, now)
+        return Grant(attempt=visit.attempts, tokens=visit.tokens, queued=queued, started=now, probe=probe, learn=learn)
+
+    async def _stand_in_line(self, waiter: Waiter) -> float:
         """Wait for a grant; what comes back is the moment at which it was taken up."""
-        loop = asyncio.get_running_loop()
-        reason, eta = self._forecast(knock.tokens, self._line.ahead(returned=returned), now)
-        waiter = _Waiter(knock, loop.create_future())
+        loop, now = asyncio.get_running_loop(), waiter.since
+        knock, line = waiter.visit.knock, waiter.visit.room.line
+        ahead = line.before(waiter.path, waiter.tokens, returned=waiter.returned)
+        reason, eta = self._turnstile.forecast(waiter.visit.room, waiter.tokens, ahead, now)
+        if knock.turn_away and (ill := self._turnstile.breaker.wait(now)) > 0:
+            raise turned_away(self.key, ill)
         if eta is not None and waiter.misses(now + eta):
-            raise self._timeout(knock, now, reason, eta)
-        expiry = None if knock.deadline is None else loop.call_at(knock.deadline, waiter.refuse)
+            raise too_late(self.key, waiter, reason, eta, self._crowd())
+        expiry = None if knock.deadline is None else loop.call_at(knock.deadline, self._expire, waiter)
         kept = False
         try:
-            self._line.join(waiter, returned=returned)
-            if self._line.head() is waiter:
-                self._move(now)
+            line.join(waiter, returned=waiter.returned)
+            self._move(now)
             if not waiter.done():
                 self._tell_wait(knock, reason, 0.0, eta)
                 try:
                     await waiter.future
                 finally:
                     self._tell_wait(knock, reason, loop.time() - now, 0.0)
-            if not waiter.granted():
-                raise self._timeout(knock, now, *self._forecast(knock.tokens, (0, 0), loop.time()))
+            if (refusal := waiter.future.result()) is not None:
+                raise refusal
             kept = True
             return loop.time()
         finally:
             if expiry is not None:
                 expiry.cancel()
             if not kept:
-                self._give_up(waiter, loop.time())
-
-    def _forecast(self, tokens: int, ahead: tuple[int, int], now: float) -> tuple[WaitReason, float | None]:
-        """What a newcomer waits for and how long at least, None where that hangs on others' permits alone."""
-        cooling = self._cooling_until - now
-        rate = 0.0 if self._requests is None else self._requests.wait(1, now, ahead=ahead[0])
-        budget = 0.0 if self._tokens is None else self._tokens.wait(tokens, now, ahead=ahead[1])
-        eta = max(cooling, rate, budget)
-        if eta <= 0:
-            return "concurrency", None
-        if cooling > 0:
-            return "cooldown", eta
-        return ("tokens" if budget > rate else "rate"), eta
-
-    def _timeout(self, knock: Knock, since: float, reason: str, eta: float | None) -> GateTimeout:
-        left = 0.0 if knock.deadline is None else knock.deadline - since
-        end = "has no known end" if eta is None else f"takes {eta:.3f} s or more"
-        return GateTimeout(
-            f"gate {self.key!r}: expected a grant within {left:.3f} s, the time to the deadline; the wait for {reason} "
-            f"{end} ({self._in_flight} of {self.limits.concurrency} in flight, {len(self._line)} in line)",
-            eta=eta or 0.0,
-            reason=reason,
-        )
+                self._give_up(waiter)
 
     def _tell_wait(self, knock: Knock, reason: WaitReason, waited: float, eta: float | None) -> None:
         knock.watch(GateWaited(provider=self.key, reason=reason, waited=waited, eta=eta, call_id=knock.call_id))
 
-    # ---- the one decision, and who is let through by it --------------------------------------------------
-
-    def _wait(self, tokens: int, now: float) -> float:
-        """Seconds until the clock lets a request with so many tokens through; infinite where a permit is missing."""
-        if self._in_flight >= self.limits.concurrency:
-            return inf
-        wait = max(0.0, self._cooling_until - now)
-        if self._requests is not None:
-            wait = max(wait, self._requests.wait(1, now))
-        if self._tokens is not None:
-            wait = max(wait, self._tokens.wait(tokens, now))
-        return wait
-
-    def _take(self, tokens: int, now: float) -> None:
-        self._in_flight += 1
-        self._granted += 1
-        if self._requests is not None:
-            self._requests.take(1, now)
-        if self._tokens is not None:
-            self._tokens.take(tokens, now)
+    # ---- the lines move ------------------------------------------------------------------------------------
 
     def _move(self, now: float) -> None:
-        """Let through from the head of the line whoever can go, and set the timer for the next."""
-        wait = inf
-        while (head := self._line.head()) is not None:
-            wait = self._wait(head.tokens, now)
-            if wait > 0:
+        """Let through whoever can go, and set the timer for the next."""
+        turnstile, wait = self._turnstile, inf
+        while turnstile.anybody:
+            room, waiter, wait = turnstile.next(now)
+            if room is None or waiter is None:
                 break
-            self._line.leave(head)
-            self._take(head.tokens, now)
-            head.future.set_result(True)
-        self._set_timer(inf if head is None else now + wait + _LATE)
+            waiter.grant(probe=turnstile.grant(room, waiter, now))
+        self._set_timer(now + wait + _LATE if turnstile.anybody else inf)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -223,74 +235,128 @@ class Gate:
         self._timer = None
         self._move(asyncio.get_running_loop().time())
 
-    # ---- out ---------------------------------------------------------------------------------------------
+    def _give_up(self, waiter: Waiter) -> None:
+        """A waiter goes without an attempt; what it may have been granted in this very step comes back."""
+        now = asyncio.get_running_loop().time()
+        waiter.visit.room.line.leave(waiter)
+        if waiter.granted():
+            self._turnstile.undo(waiter.visit.room, waiter.tokens, now, probe=waiter.probe)
+        self._move(now)
 
-    def _leave(self, grant: Grant, knock: Knock, now: float) -> None:
-        """An attempt is over: the permit comes back, the tokens are settled."""
-        self._in_flight -= 1
-        if self._requests is not None and not grant.sent:
-            self._requests.give_back(1, now)
-        if self._tokens is not None:
-            self._tokens.give_back(grant.unused, now)
-        if self._line:
+    def _expire(self, waiter: Waiter) -> None:
+        now = asyncio.get_running_loop().time()
+        reason, eta = self._turnstile.forecast(waiter.visit.room, waiter.tokens, NOTHING, now)
+        waiter.refuse(too_late(self.key, waiter, reason, eta, self._crowd()))
+
+    # ---- attempts and their end ----------------------------------------------------------------------------
+
+    async def _attempt(self, work: Callable[[Grant], Awaitable[T]], visit: Visit, grant: Grant) -> T:
+        """Let the work run once, and settle it."""
+        ill = False
+        try:
+            reply = await work(grant)
+            grant.error = None
+            return reply
+        except ProviderError as error:
+            grant.failed(error)
+            ill = self._heed(error, visit, grant).ill
+            raise
+        except asyncio.CancelledError:
+            grant.error = "cancelled"
+            raise
+        except AgentrtError as error:
+            grant.error = error.code
+            raise
+        finally:
+            self._leave(visit, grant, ill=ill)
+
+    async def _hedged(self, work: Callable[[Grant], Awaitable[T]], visit: Visit, first: Grant) -> T:
+        """The same, with a second attempt beside the first where that is slow and another can go at once.
+
+        Each is settled by its own task, which has begun before a cancel can reach it: the loop keeps their order.
+        """
+        room, hedging, time = visit.room, visit.room.hedging, asyncio.get_running_loop().time
+
+        def another() -> Callable[[], Awaitable[T]] | None:
+            now = time()
+            if room.line or not hedging.may() or self._turnstile.wait(room, visit.tokens, now) > 0:
+                return None
+            hedging.spend()
+            second = self._granted(visit, now, 0.0, probe=self._turnstile.take(room, visit.tokens, now))
+            return partial(self._attempt, work, visit, second)
+
+        reply = await race(partial(self._attempt, work, visit, first), another, hedging.begun())
+        hedging.answered(time() - first.started)
+        return reply
+
+    def _heed(self, error: ProviderError, visit: Visit, grant: Grant) -> Decision:
+        """Judge a failure, and put on hold or refuse whom it concerns besides this call."""
+        now = asyncio.get_running_loop().time()
+        left = None if visit.knock.deadline is None else visit.knock.deadline - now
+        visit.decision = decision = decide(error, visit.retries, left, self._random, most=visit.knock.retries)
+        if error.headers:
+            self._learn(visit.room, grant.started, error.headers)
+        self._turnstile.throttled(error)
+        if decision.exhausted:
+            self._exhausted_until = now + EXHAUSTED
+            for waiter in self._turnstile:
+                waiter.refuse(exhausted(self.key, EXHAUSTED))
+        if decision.hold and self._turnstile.cool(now + decision.delay):
+            self._turn_away(now)
+        return decision
+
+    def _leave(self, visit: Visit, grant: Grant, *, ill: bool) -> None:
+        """An attempt is over: everything comes back, and the event tells of it."""
+        now = asyncio.get_running_loop().time()
+        room, knock = visit.room, visit.knock
+        if grant.error is None:
+            self._budget.earn()
+        if self._turnstile.leave(room, grant, now, ill=ill):
+            self._turn_away(now)
+        if knock.output is None and grant.output_tokens is not None:
+            room.group.produced(grant.output_tokens)
+        if self._turnstile.anybody:
             self._move(now)
         knock.watch(grant.attempted(self.key, knock, now))
 
-    def _give_up(self, waiter: _Waiter, now: float) -> None:
-        """A waiter goes without an attempt; what it may have been granted in this very step comes back."""
-        self._line.leave(waiter)
-        if waiter.granted():
-            self._in_flight -= 1
-            self._granted -= 1
-            if self._requests is not None:
-                self._requests.give_back(1, now)
-            if self._tokens is not None:
-                self._tokens.give_back(waiter.tokens, now)
-        self._move(now)
+    def _tries_again(self, visit: Visit) -> bool:
+        """Whether a failed call is made again, by the table and by what is left; if so, it is paid for."""
+        knock, decision, spare = visit.knock, visit.decision, visit.knock.spare
+        self._retrying -= visit.retrying
+        visit.retrying = False
+        if not decision.again or (spare is not None and spare.left <= 0):
+            return False
+        if knock.turn_away and self._turnstile.breaker.wait(asyncio.get_running_loop().time()) > 0:
+            return False
+        active = self._turnstile.permits.in_flight + self._resting + 1  # itself, which is neither now
+        if not self._budget.may(decision.cost, retrying=self._retrying, active=active):
+            return False
+        self._budget.spend(decision.cost)
+        if spare is not None:
+            spare.left -= 1
+        visit.returned = visit.resting = True
+        visit.retries += 1
+        visit.retrying = decision.cost > THROTTLED_COST
+        self._retrying += visit.retrying
+        self._resting += 1
+        self._retried += 1
+        return True
 
-    def _judge(self, error: ProviderError, attempt: int, knock: Knock, now: float) -> Decision:
-        left = None if knock.deadline is None else knock.deadline - now
-        decision = decide(error, attempt - 1, left, self._random)
-        if decision.hold:
-            self._cool(now + decision.delay)
-        return decision
+    def _learn(self, room: Room[Waiter], began: float, headers: Mapping[str, str]) -> None:
+        """Heed what an answer's headers say of limits."""
+        now = asyncio.get_running_loop().time()
+        room.group.learn(read_limits(headers, inf if self._wall is None else self._wall()), now, began)
 
-    def _cool(self, until: float) -> None:
-        """Put everybody on hold; who cannot wait that long is told so now."""
-        if until <= self._cooling_until:
-            return
-        self._cooling_until = until
-        if self._requests is not None:
-            self._requests.restart(until)
-        for waiter in self._line:
-            if waiter.misses(until):
-                waiter.refuse()
+    def _turn_away(self, now: float) -> None:
+        """The whole key waits: who cannot wait so long, or will not wait for a breaker, is told so now."""
+        reason, eta = self._turnstile.held_up(now)
+        ill, crowd = self._turnstile.breaker.wait(now), self._crowd()
+        for waiter in self._turnstile:
+            if ill > 0 and waiter.visit.knock.turn_away:
+                waiter.refuse(turned_away(self.key, ill))
+            elif reason and eta is not None and waiter.misses(now + eta):
+                waiter.refuse(too_late(self.key, waiter, reason, eta, crowd))
 
-
-class _Waiter:
-    """Somebody in line. The future says True for a grant, False where the deadline cannot be met."""
-
-    __slots__ = ("deadline", "future", "tokens")
-
-    def __init__(self, knock: Knock, future: asyncio.Future[bool]) -> None:
-        self.tokens = knock.tokens
-        self.deadline = knock.deadline
-        self.future = future
-
-    def done(self) -> bool:
-        return self.future.done()
-
-    def granted(self) -> bool:
-        return self.future.done() and not self.future.cancelled() and self.future.result()
-
-    def misses(self, moment: float) -> bool:
-        """Whether a grant at that moment comes too late."""
-        return self.deadline is not None and moment > self.deadline
-
-    def refuse(self) -> None:
-        if not self.future.done():
-            self.future.set_result(False)
-
-
-def _bucket(limit: float | None, limits: Limits) -> Bucket | None:
-    return None if limit is None else Bucket.within(limit, limits.per, limits.burst)
+    def _crowd(self) -> str:
+        permits, waiting = self._turnstile.permits, sum(len(room.line) for room in self._turnstile.rooms)
+        return f"{permits.in_flight} of {permits.allowed} in flight, {waiting} in line"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -82,6 +83,7 @@ class Grant(msgspec.Struct, eq=False, kw_only=True):
     received: int | None = None
     error: str | None = "internal"  # until the work is seen to end in another way
     sent: bool = True
+    probe: bool = False
     learn: Callable[[Mapping[str, str]], None] | None = None
 
     def report(  # noqa: PLR0913 - all that can be known of an attempt
@@ -147,22 +149,67 @@ class Grant(msgspec.Struct, eq=False, kw_only=True):
         )
 
 
+class GroupStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit group at one moment.
+
+    Attributes:
+        models: The pattern of the models' names; "*" for all that no other group has.
+        in_flight: Calls whose work is running.
+        waiting: Calls in line.
+        requests: Requests that could leave now, None where they are not limited; tokens likewise. Negative
+            while more was taken than was there.
+        requests_a_second: The limit kept to, as configured or as the provider's headers say; tokens likewise.
+        expected_output: Output tokens reserved for a call that does not say how many.
+        hedged: Second attempts made because the first was slow.
+    """
+
+    models: str
+    in_flight: int
+    waiting: int
+    requests: float | None
+    tokens: float | None
+    requests_a_second: float | None
+    tokens_a_second: float | None
+    expected_output: int
+    hedged: int
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate at one moment.
+    """A gate at one moment. Moments are in the loop's clock.
 
     Attributes:
         in_flight: Calls whose work is running.
-        waiting: Calls in line.
+        concurrency: How many may be, now: fewer than configured after a throttled answer.
+        waiting: Calls in line, of both classes.
+        background: Those of them that are in the background class.
         granted: Attempts let through since the gate was made.
-        requests: Requests that could leave now, None where they are not limited; tokens likewise. Negative
-            while more was taken than was there.
-        cooling_until: When the provider's pause ends, in the loop's clock; None outside of one.
+        retried: Those of them that were retries.
+        retry_points: What is left of the budget for retries, of 500.
+        cooling_until: When the provider's pause ends; None outside of one.
+        exhausted_until: Until when calls are refused because quota or money is used up; None where they are not.
+        breaker: "closed", "open" or "half_open".
+        groups: Its limit groups, in the order in which a model's name is looked for.
     """
 
     key: str
     in_flight: int
+    concurrency: int
     waiting: int
+    background: int
     granted: int
-    requests: float | None
-    tokens: float | None
+    retried: int
+    retry_points: int
     cooling_until: float | None
+    exhausted_until: float | None
+    breaker: Literal["closed", "open", "half_open"]
+    groups: tuple[GroupStatistics, ...]
+
+    @property
+    def requests(self) -> float | None:
+        """Requests that could leave now for a model without a limit group of its own."""
+        return self.groups[-1].requests
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens, likewise."""
+        return self.groups[-1].tokens

@@ -21,13 +21,52 @@ from agentrt.errors import (
 from agentrt.gate.backoff import Decision, decide
 
 TRANSIENT = [ProviderUnreachable, ProviderUnavailable, ReplyIncomplete]
-NEVER = [ProviderExhausted, ProviderRefused, ContextTooLong, ProviderError]
+NEVER = [ProviderRefused, ContextTooLong, ProviderError]
 SEEDS = st.integers(0, 2**32)
 
 
 @pytest.mark.parametrize("kind", NEVER)
 def test_what_asking_again_cannot_mend_is_not_asked_again(kind: type[ProviderError]) -> None:
     assert decide(kind("no", retry_after=1.0), 0, None, Random(1)) == Decision(again=False)
+
+
+def test_a_key_without_quota_is_exhausted_and_asked_no_more() -> None:
+    assert decide(ProviderExhausted("no money"), 0, None, Random(1)) == Decision(again=False, exhausted=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "cost", "ill"),
+    [
+        (ProviderUnreachable("no connection"), 14, True),
+        (ProviderUnreachable("no first byte"), 14, True),
+        *((ProviderUnavailable("ill", status=status), 14, True) for status in (500, 502, 503, 504, 529)),
+        (ProviderUnavailable("timeout", status=408), 14, False),
+        (ProviderUnavailable("conflict", status=409), 14, False),
+        (ProviderThrottled("slow down", status=429), 5, False),
+        (ProviderThrottled("capacity", status=498), 5, False),
+        (ProviderThrottled("in flight", status=402), 5, False),
+        (ReplyIncomplete("cut"), 14, True),
+    ],
+)
+def test_what_a_retry_costs_and_whether_the_provider_is_ill(error: ProviderError, cost: int, ill: bool) -> None:
+    decision = decide(error, 0, None, Random(1))
+    assert (decision.again, decision.cost, decision.ill, decision.exhausted) == (True, cost, ill, False)
+
+
+def test_the_last_failure_tells_of_the_providers_health_like_the_first() -> None:
+    assert decide(ProviderUnavailable("ill", status=500), 2, None, Random(1)).ill
+
+
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_a_call_may_have_fewer_retries_or_more(most: int) -> None:
+    again = [decide(ProviderUnavailable("ill"), retries, None, Random(1), most=most).again for retries in range(7)]
+    assert sum(again) == most
+
+
+def test_what_must_not_be_done_twice_is_not_done_twice_once_shown_either() -> None:
+    error = ReplyIncomplete("cut")
+    error.shown = True
+    assert not decide(error, 0, None, Random(1), most=0).again
 
 
 @pytest.mark.parametrize("kind", [*TRANSIENT, ProviderThrottled])
@@ -86,8 +125,13 @@ def test_no_pause_is_shorter_than_the_provider_asked_for(seed: int, asked: float
 def test_a_retry_after_beyond_the_deadline_fails_at_once(seed: int, asked: float, left: float) -> None:
     decision = decide(ProviderThrottled("slow down", retry_after=asked), 0, left, Random(seed))
     assert decision.again == (decision.delay <= left)
+    assert decision.late != decision.again
     assert not (decision.again and asked > left)
 
 
 def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
     assert not decide(ProviderUnavailable("ill"), 0, 0.0, Random(1)).again
+
+
+def test_a_call_that_has_no_retry_left_is_not_late() -> None:
+    assert not decide(ProviderThrottled("slow down", retry_after=9.0), 2, 1.0, Random(1)).late

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.gate.bucket import Bucket
+from agentrt.gate.bucket import Bucket, keeping_below
 
 LIMITS = st.floats(0.5, 10_000)
 PERIODS = st.floats(0.1, 3600)
@@ -130,3 +130,62 @@ def test_a_pause_forgives_no_debt() -> None:
     bucket.take(25, 0.0)
     bucket.restart(10.0)
     assert bucket.level(10.0) == -10
+
+
+def test_another_rate_counts_from_the_moment_of_the_change() -> None:
+    bucket = Bucket(rate=10, capacity=100)
+    bucket.take(100, 0.0)
+    bucket.change(1, 50, now=2.0)
+    assert bucket.level(2.0) == pytest.approx(20)
+    assert bucket.level(12.0) == pytest.approx(30)
+
+
+def test_a_larger_capacity_is_not_full_at_once_and_a_smaller_one_keeps_what_fits() -> None:
+    bucket = Bucket(rate=1, capacity=10)
+    bucket.change(1, 100, now=0.0)
+    assert bucket.level(0.0) == 10
+    bucket.change(1, 3, now=0.0)
+    assert bucket.level(0.0) == 3
+
+
+def test_a_change_forgives_no_debt() -> None:
+    bucket = Bucket(rate=1, capacity=5)
+    bucket.take(25, 0.0)
+    bucket.change(100, 100, now=0.0)
+    assert bucket.level(0.0) == -20
+
+
+def test_a_change_during_a_pause_leaves_the_pause() -> None:
+    bucket = Bucket(rate=1, capacity=5)
+    bucket.restart(10.0)
+    bucket.change(2, 3, now=4.0)
+    assert bucket.level(10.0) == 1
+    assert bucket.level(10.5) == pytest.approx(2)
+
+
+@given(BUCKETS, AMOUNTS, st.floats(0, 1000), GAPS)
+def test_who_knows_better_lowers_the_level_and_never_raises_it(
+    bucket: Bucket, taken: int, level: float, gap: float
+) -> None:
+    bucket.take(taken, 0.0)
+    before = bucket.level(gap)
+    bucket.lower(level, gap)
+    assert bucket.level(gap) == pytest.approx(min(before, level), abs=ROUNDING)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.5, 1000), st.floats(0, 10), st.floats(0, 20), AMOUNTS), min_size=1, max_size=30),
+)
+def test_while_the_limit_changes_no_more_leaves_than_the_highest_allowed(
+    steps: list[tuple[float, float, float, int]],
+) -> None:
+    limit, burst = max(step[0] for step in steps), max(step[1] for step in steps)
+    bucket = Bucket.within(limit, 1, burst)
+    now = total = 0.0
+    for rate, seconds, gap, amount in steps:
+        bucket.change(*keeping_below(rate, seconds), now)
+        now += gap
+        if bucket.wait(amount, now) == 0 and amount <= bucket.capacity:
+            bucket.take(amount, now)
+            total += amount
+    assert total <= limit * (now + burst) + ROUNDING * limit

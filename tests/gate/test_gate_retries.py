@@ -20,7 +20,7 @@ from agentrt.errors import (
     ToolError,
 )
 from agentrt.events import CallAttempted, GateWaited, Passing, Retrying
-from agentrt.gate.grant import Grant, Knock
+from agentrt.gate.grant import Grant, Knock, Spare
 from agentrt.testing.virtual import run_virtual
 from tests.gate.world import Work, a_gate, everything_is_back, failing_first, now, settled, work_of
 
@@ -192,5 +192,104 @@ def test_a_pause_beyond_a_deadline_fails_the_refused_call_and_who_waits_with_it_
         assert 30.0 <= second.eta <= 35.0
         assert ended[:2] == [1.0, 1.0]
         assert 31.0 <= ended[2] <= 36.1
+
+    run_virtual(main())
+
+
+def test_what_must_not_be_done_twice_is_not_retried() -> None:
+    async def main() -> None:
+        started = list[float]()
+        with pytest.raises(ProviderUnavailable):
+            await a_gate().call(failing_first(ProviderUnavailable("ill"), started=started), Knock(retries=0))
+        assert len(started) == 1
+
+    run_virtual(main())
+
+
+def test_a_runs_retries_are_counted_over_all_its_calls() -> None:
+    async def main() -> None:
+        gate, spare, attempts = a_gate(), Spare(3), list[float]()
+        for _ in range(3):
+            work = failing_first(*[ProviderUnavailable("ill") for _ in range(3)], started=attempts)
+            with pytest.raises(ProviderUnavailable):
+                await gate.call(work, Knock(spare=spare))
+        assert spare.left == 0
+        assert len(attempts) == 3 + 3
+        assert gate.statistics().retried == 3
+
+    run_virtual(main())
+
+
+def test_no_more_than_a_tenth_of_the_calls_are_retries_at_the_same_time() -> None:
+    async def main() -> None:
+        gate, events = a_gate(concurrency=30), list[Passing]()
+
+        def work(n: int) -> Work:
+            async def first_fails(grant: Grant) -> str:
+                await asyncio.sleep(1)
+                if grant.attempt == 1 and n % 3 == 0:
+                    raise ProviderUnavailable("ill")
+                return "done"
+
+            return first_fails
+
+        ends = await settled(gate.call(work(n), Knock(watch=events.append)) for n in range(30))
+        retries = sum(isinstance(event, Retrying) for event in events)
+        assert 1 <= retries <= 3
+        assert sum(isinstance(end, ProviderUnavailable) for end in ends) == 10 - retries
+        await everything_is_back(gate, after=1)
+
+    run_virtual(main())
+
+
+def test_the_purse_for_retries_is_emptied_by_failures_and_filled_by_successes() -> None:
+    async def main() -> None:
+        gate, retries = a_gate(), list[bool]()
+        for _ in range(40):
+            events = list[Passing]()
+            mixed = [ProviderUnavailable("ill") for _ in range(3)]  # too rare among successes for the breaker
+            await settled([gate.call(failing_first(*mixed), Knock(watch=events.append))])
+            retries.append(any(isinstance(event, Retrying) for event in events))
+            for _ in range(6):
+                await gate.call(work_of())
+        # 500 points, 28 for two retries, 6 earned in between.
+        assert retries[:20] == [True] * 20
+        assert not all(retries[25:])
+        assert gate.statistics().retry_points <= 28
+
+    run_virtual(main())
+
+
+def test_after_a_429_that_names_no_time_fewer_go_at_once_and_successes_bring_them_back() -> None:
+    async def main() -> None:
+        gate = a_gate(concurrency=10)
+        assert await gate.call(failing_first(ProviderThrottled("429"))) == "done"
+        assert gate.statistics().concurrency == 7
+        await gate.call(failing_first(ProviderThrottled("429", retry_after=1.0)))
+        assert gate.statistics().concurrency == 7
+        for _ in range(7 + 8 + 9):
+            await gate.call(work_of())
+        assert gate.statistics().concurrency == 10
+
+    run_virtual(main())
+
+
+def test_nothing_is_sent_before_retry_after_however_many_have_just_been_granted() -> None:
+    async def main() -> None:
+        gate, started = a_gate(concurrency=5), list[float]()
+
+        def work(n: int) -> Work:
+            async def some_are_throttled(grant: Grant) -> str:
+                started.append(now())
+                await asyncio.sleep(1)  # all end in the same step, so grants and a refusal meet in it
+                if n == 4 and grant.attempt == 1:
+                    raise ProviderThrottled("429", retry_after=10.0)
+                return "done"
+
+            return some_are_throttled
+
+        assert await settled(gate.call(work(n)) for n in range(40)) == ["done"] * 40
+        assert [moment for moment in started if 1 <= moment < 11] == []
+        await everything_is_back(gate, after=1)
 
     run_virtual(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import TypeVar
 
@@ -23,9 +23,11 @@ def a_gate(
     per: float = 1,
     burst: float = 1,
     concurrency: int = 20,
+    groups: Mapping[str, Limits] | None = None,
+    hedge: bool = False,
 ) -> Gate:
     limits = Limits(requests=requests, tokens=tokens, per=per, burst=burst, concurrency=concurrency)
-    return Gate("openai", limits, random=Random(1))
+    return Gate("openai", limits, random=Random(1), groups=groups, hedge=hedge)
 
 
 def now() -> float:
@@ -80,4 +82,6 @@ async def everything_is_back(gate: Gate, *, after: float) -> None:
     assert all(timer.cancelled() for timer in timers)
     now, new = gate.statistics(), Gate(gate.key, gate.limits, random=Random(1)).statistics()
     assert (now.in_flight, now.waiting, now.cooling_until) == (0, 0, None)
+    assert [group.in_flight for group in now.groups] == [0] * len(now.groups)
     assert (now.requests, now.tokens) == (new.requests, new.tokens)
+    assert (gate._resting, gate._retrying) == (0, 0)
