@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
 from agentrt.gate.limits import Limits
-from agentrt.profiles import PROFILES, Profile
+from agentrt.profiles import OPENAI, PROFILES, Profile
 
 if TYPE_CHECKING:
     import httpx2
@@ -20,11 +20,11 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """An OpenAI-compatible service. An agent's model "NAME:model" is looked up by `name`.
+    """A model service. An agent's model "NAME:model" is looked up by `name`.
 
     Args:
         name: What stands before the colon of a model's name.
-        base_url: Address up to and with "/v1"; None is OpenAI's own.
+        base_url: Address up to and with "/v1"; None is that of its profile.
         api_key: The key; None where the service asks for none.
         limits: How much it lets us have.
         groups: Limits of their own for models whose names fit a pattern, e.g. {"text-embedding-*": Limits(...)}. The
@@ -39,7 +39,7 @@ class Provider:
         transport: Carries requests in place of the network, for tests and proxies of one's own.
 
     Raises:
-        SettingInvalid: a name that cannot stand before a colon, or an address that is none.
+        SettingInvalid: a name that cannot stand before a colon, or no address, or one that is none.
     """
 
     name: str
@@ -69,13 +69,15 @@ class Provider:
         if isinstance(self.profile, str) and self.profile not in PROFILES:
             names = ", ".join(sorted(PROFILES))
             raise SettingInvalid(f'Provider(profile="{self.profile}"): expected one of {names}, or a Profile')
+        if self.base_url is None and self.traits.base_url is None:
+            raise SettingInvalid(f'Provider(name="{self.name}"): expected base_url=..., for it has no usual address')
 
     @property
     def traits(self) -> Profile:
         """What is particular to this endpoint: the profile it was given, or that of its name, or OpenAI's."""
         if isinstance(self.profile, Profile):
             return self.profile
-        return PROFILES.get(self.profile or self.name) or PROFILES["openai"]
+        return PROFILES.get(self.profile or self.name, OPENAI)
 
 
 def by_name(providers: Iterable[Provider]) -> dict[str, Provider]:
@@ -97,21 +99,57 @@ def two_of_a_name(name: str) -> SettingInvalid:
 
 
 def find(name: str, known: Mapping[str, Provider], environ: Mapping[str, str]) -> Provider:
-    """The provider of that name: one that was given, or OpenAI as the environment describes it.
+    """The provider of that name: one that was given, or one of `PROFILES` as the environment describes it.
 
     Raises:
-        ProviderUnknown: nobody described it.
-        KeyMissing: OpenAI without OPENAI_API_KEY.
+        ProviderUnknown: nobody described it, or nobody said where it is.
     """
     if name in known:
-        return known[name]
-    if name != "openai":
-        names = ", ".join(sorted({*known, "openai"}))
+        return _completed(known[name], environ)
+    profile = PROFILES.get(name)
+    if profile is None:
+        names = ", ".join(sorted({*known, *PROFILES}))
         raise ProviderUnknown(
             f'no provider is named "{name}"; known are {names}. '
             f'Give Runtime(providers=[Provider(name="{name}", base_url=...)]), or use openai: with OPENAI_BASE_URL'
         )
-    base_url, key = environ.get("OPENAI_BASE_URL") or None, environ.get("OPENAI_API_KEY", "").strip() or None
-    if key is None and base_url is None:
-        raise KeyMissing("openai: needs a key; set OPENAI_API_KEY, or OPENAI_BASE_URL for a service without one")
-    return Provider(name="openai", base_url=base_url, api_key=key)
+    base_url = _said(profile.base_url_env, environ)
+    if base_url is None and profile.base_url is None:
+        raise ProviderUnknown(
+            f"{name}: has no usual address; set {profile.base_url_env}, or give "
+            f'Runtime(providers=[Provider(name="{name}", base_url=..., api_key=...)])'
+        )
+    return Provider(name=name, base_url=base_url, api_key=_said(profile.key_env, environ))
+
+
+def check_key(provider: Provider) -> None:
+    """See that a provider that is to be asked has a key, if it needs one.
+
+    Raises:
+        KeyMissing: it has none.
+    """
+    profile = provider.traits
+    elsewhere = provider.base_url is not None and profile.base_url is not None
+    if provider.api_key is None and profile.key_env is not None and not elsewhere and provider.transport is None:
+        usual = profile.base_url and profile.base_url_env
+        other = f", or {profile.base_url_env} for a service without one" if usual else ""
+        raise KeyMissing(f"{provider.name}: needs a key; set {profile.key_env}{other}")
+
+
+def _completed(provider: Provider, environ: Mapping[str, str]) -> Provider:
+    """A provider that was given, with what the environment says where it says nothing itself.
+
+    A key goes to no address of another's.
+    """
+    name = provider.profile or provider.name
+    profile = PROFILES.get(name) if isinstance(name, str) else None
+    if profile is None or provider.transport is not None:
+        return provider
+    base_url, key = provider.base_url, provider.api_key
+    if key is None and (base_url is None or name == provider.name):
+        key = _said(profile.key_env, environ)
+    return replace(provider, base_url=base_url or _said(profile.base_url_env, environ), api_key=key)
+
+
+def _said(variable: str | None, environ: Mapping[str, str]) -> str | None:
+    return environ.get(variable, "").strip() or None if variable is not None else None

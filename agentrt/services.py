@@ -8,10 +8,12 @@ from random import Random
 
 from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
-from agentrt.model.dialect import ChatCompletions, Dialect
+from agentrt.model.anthropic.dialect import AnthropicMessages
+from agentrt.model.dialect import ChatCompletions, Dialect, Responses
+from agentrt.model.json_tools import JsonTools
 from agentrt.model.openai import OpenAIModel
 from agentrt.profiles import Profile
-from agentrt.providers import NO_KEY, Provider, by_name, find, two_of_a_name
+from agentrt.providers import NO_KEY, Provider, by_name, check_key, find, two_of_a_name
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,16 @@ class Services:
         name, _, rest = model.partition(":")
         if not rest:
             raise SettingInvalid(f'"{model}": expected "provider:model", e.g. "openai:text-embedding-3-small"')
-        return self._of(name)
+        service = self._of(name)
+        check_key(service.provider)
+        return service
 
     def gate(self, provider: Provider | str) -> Gate:
         """The gate of a provider that a tool names, or brings along.
 
         Raises:
             SettingInvalid: it brings one along that differs from another of its name.
-            ProviderUnknown, KeyMissing: nobody described it.
+            ProviderUnknown: nobody described it.
         """
         if isinstance(provider, str):
             return self._of(provider).gate
@@ -89,12 +93,30 @@ class Services:
             first_byte_timeout=provider.first_byte_timeout,
             idle_timeout=provider.idle_timeout,
             wall=self._wall,
-            dialect=_dialect(provider.traits),
+            profile=provider.traits,
+            dialect=_offering_tools(_dialect(provider.traits), provider.traits),
         )
-        return Service(provider, model, Gate(name, provider.limits, random=self._random))
+        gate = Gate(
+            name,
+            provider.limits,
+            random=self._random,
+            wall=self._wall,
+            groups=provider.groups,
+            windows=provider.traits.windows,
+            hedge=provider.hedge,
+        )
+        return Service(provider, model, gate)
 
 
 def _dialect(traits: Profile) -> Dialect:
-    if traits.api != "chat":
-        raise SettingInvalid(f'api="{traits.api}" is not spoken yet')
-    return ChatCompletions()
+    match traits.api:
+        case "chat":
+            return ChatCompletions(traits)
+        case "responses":
+            return Responses(traits)
+        case "messages":
+            return AnthropicMessages()
+
+
+def _offering_tools(dialect: Dialect, traits: Profile) -> Dialect:
+    return JsonTools(dialect) if traits.tools == "json_schema" else dialect

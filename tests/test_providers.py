@@ -6,7 +6,8 @@ import pytest
 
 from agentrt import Limits, Provider
 from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
-from agentrt.providers import by_name, find
+from agentrt.profiles import OPENAI, PROFILES, Profile
+from agentrt.providers import by_name, check_key, find
 
 LOCAL = Provider(name="local", base_url="http://127.0.0.1:8000/v1")
 
@@ -24,18 +25,88 @@ def test_openai_is_found_in_the_environment() -> None:
 
 def test_what_was_given_goes_before_the_environment() -> None:
     mine = Provider(name="openai", api_key="mine")
-    assert find("openai", by_name([mine]), {"OPENAI_API_KEY": "theirs"}) is mine
+    assert find("openai", by_name([mine]), {"OPENAI_API_KEY": "theirs"}) == mine
+
+
+def test_what_a_given_provider_leaves_out_stands_in_its_usual_variables() -> None:
+    environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "GROQ_API_KEY": "g"}
+    limited = Provider(name="openai", limits=Limits(requests=5))
+    found = find("openai", by_name([limited]), environ)
+    assert (found.limits, found.api_key, found.base_url) == (limited.limits, "k", "http://127.0.0.1:1/v1")
+    assert find("fast", by_name([Provider(name="fast", profile="groq")]), environ).api_key == "g"
+
+
+def test_a_key_of_the_environment_goes_to_no_address_of_anothers() -> None:
+    other = Provider(name="other", profile="openai", base_url="http://127.0.0.1:1/v1")
+    unknown = Provider(name="crm")
+    for given in (other, unknown):
+        assert find(given.name, by_name([given]), {"OPENAI_API_KEY": "k"}) == given
+
+
+def test_a_given_provider_that_needs_a_key_is_refused_only_where_it_is_to_be_asked() -> None:
+    found = find("openai", by_name([Provider(name="openai")]), {})
+    with pytest.raises(KeyMissing, match="OPENAI_API_KEY"):
+        check_key(found)
 
 
 @pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}])
 def test_openai_without_a_key_is_refused_with_the_way_to_give_one(environ: dict[str, str]) -> None:
     with pytest.raises(KeyMissing, match="OPENAI_API_KEY"):
-        find("openai", {}, environ)
+        check_key(find("openai", {}, environ))
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ProviderUnknown, match=r'no provider is named "nobody"; known are local, openai'):
+    with pytest.raises(
+        ProviderUnknown, match=r'no provider is named "nobody"; known are anthropic, azure, .*, local, .*, openai'
+    ):
         find("nobody", by_name([LOCAL]), {})
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_every_provider_that_has_a_profile_is_found_with_its_key_where_it_stands(name: str) -> None:
+    profile = PROFILES[name]
+    environ = {variable: "k" for variable in (profile.key_env,) if variable}
+    if profile.base_url is None:
+        assert profile.base_url_env is not None
+        environ[profile.base_url_env] = "https://r.example/v1"
+    found = find(name, {}, environ)
+    assert found.traits is profile
+    assert found.api_key == ("k" if profile.key_env else None)
+
+
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "groq", "azure", "xai"])
+def test_a_provider_without_the_key_it_needs_is_refused_with_the_way_to_give_one(name: str) -> None:
+    variable = PROFILES[name].key_env
+    with pytest.raises(KeyMissing, match=f"{name}: needs a key; set {variable}"):
+        check_key(find(name, {}, {"AZURE_OPENAI_BASE_URL": "https://r.example/v1"}))
+
+
+def test_a_service_on_this_machine_needs_no_key_and_may_be_elsewhere() -> None:
+    assert find("ollama", {}, {}).traits.base_url == "http://127.0.0.1:11434/v1"
+    assert find("vllm", {}, {"VLLM_BASE_URL": "http://gpu:8000/v1"}).base_url == "http://gpu:8000/v1"
+
+
+def test_a_provider_without_a_usual_address_must_be_told_one() -> None:
+    with pytest.raises(ProviderUnknown, match="azure: has no usual address; set AZURE_OPENAI_BASE_URL"):
+        find("azure", {}, {"AZURE_OPENAI_API_KEY": "k"})
+    cases: tuple[dict[str, Any], ...] = (
+        {"name": "azure"},
+        {"name": "a", "profile": Profile()},
+        {"name": "a", "profile": "azure"},
+    )
+    for settings in cases:
+        with pytest.raises(SettingInvalid, match=r"expected base_url=\.\.\., for it has no usual address"):
+            Provider(**settings)
+
+
+def test_what_is_particular_to_a_provider_is_said_by_profile_or_name() -> None:
+    mine = Profile(api="responses")
+    assert Provider(name="a", base_url="http://x/v1", profile=mine).traits is mine
+    assert Provider(name="openai", profile="openai-responses").traits.api == "responses"
+    assert Provider(name="groq").traits is PROFILES["groq"]
+    assert Provider(name="a").traits is OPENAI
+    with pytest.raises(SettingInvalid, match=r'profile="grok"\): expected one of anthropic, azure, .*, or a Profile'):
+        Provider(name="a", profile="grok")
 
 
 def test_two_providers_of_one_name_must_be_the_same() -> None:

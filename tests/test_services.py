@@ -35,3 +35,16 @@ def test_whoever_cannot_be_asked_is_told_at_once() -> None:
 def test_two_different_providers_of_one_name_are_refused() -> None:
     with pytest.raises(SettingInvalid, match="two different providers"):
         services(Provider(name="a"), Provider(name="a", api_key="k"))
+
+
+def test_a_gate_alone_needs_neither_address_nor_key() -> None:
+    crm = Provider(name="crm")
+    some = services(Provider(name="openai"))
+    assert some.gate(crm) is some.gate("crm") is some.gate(crm)
+    assert some.gate("openai").key == "openai"
+    with pytest.raises(KeyMissing):
+        some.of("openai:gpt-5-mini")
+    with pytest.raises(SettingInvalid, match="two different providers"):
+        some.gate(Provider(name="crm", hedge=True))
+    with pytest.raises(ProviderUnknown):
+        some.gate("nobody")

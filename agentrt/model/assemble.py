@@ -4,8 +4,7 @@ Pure: no I/O, no clock, and indifferent to where the bytes were cut. A reply is 
 reason or by `[DONE]` and by nothing else; whatever ends otherwise is `ReplyIncomplete` and none of its
 calls may run. What providers really send, and what becomes of it, stands in `tests/conformance`.
 
-The state: the first byte that is no white space decides whether this is a stream or one JSON body
-(`_streamed`); `_finish` and `done` are how the reply said that it is over; the rest is the reply so far.
+The state: `_finish` and `done` are how the reply said that it is over; the rest is the reply so far.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ import msgspec
 
 from agentrt.errors import ReplyIncomplete
 from agentrt.messages import AssistantMessage, FinishReason, Usage
+from agentrt.model.arriving import Arriving
 from agentrt.model.calls import CallAssembler
 from agentrt.model.chunks import Chunk, Delta, StrangeDelta, UsageCount, read_chunk
-from agentrt.model.failures import EXCERPT, excerpt, in_band
+from agentrt.model.failures import in_band
+from agentrt.model.loose import is_list, is_object
 from agentrt.model.model import Piece, ReasoningPiece, TextPiece
-from agentrt.model.sse import EventSplitter
-
-LARGEST_REPLY = 64_000_000
-"""Bytes of one reply that are read at most."""
 
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
@@ -33,15 +30,40 @@ _FINISH: dict[str, FinishReason] = {
     "content_filter": "content_filter",
     "safety": "content_filter",
     "sensitive": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
     "refusal": "refusal",
 }
 """Finish reasons of several providers. All others mean the end of the turn; whether there are calls is seen."""
 
-_BROKEN_OFF = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
-"""Finish reasons by which a provider says that it did not finish."""
+_BROKEN_OFF = frozenset(
+    {
+        "error",
+        "abort",
+        "network_error",
+        "insufficient_system_resource",
+        "malformed_function_call",
+        "unexpected_tool_call",
+        "function_call_filter",
+    }
+)
+"""Finish reasons by which a provider says that it did not finish, or threw away what the model wrote."""
+
+_CALLS = frozenset({"tool_calls", "function_call"})
+"""Finish reasons that promise a call."""
 
 _NEVER_GIVEN_BACK = frozenset({"annotations", "audio", "function_call"})
 """Fields of a reply that its own provider refuses in a history."""
+
+_MOST_TOKENS = 2**53
+"""No reply costs as many."""
+
+_GROWING = frozenset({"text", "summary"})
+"""Fields of an object in an unknown list that come in pieces."""
+
+_DONE = b"data: [DONE]"
 
 
 class Assembled(msgspec.Struct, frozen=True):
@@ -67,53 +89,40 @@ class Assembler:
     def __init__(self) -> None:
         self.heard = 0
         self.done = False
-        self._streamed: bool | None = None
-        self._events = EventSplitter()
-        self._body: list[bytes] = []
-        self._start = b""
-        self._size = 0
+        self._arriving = Arriving(errors=True)
         self._text: list[str] = []
         self._reasoning: dict[str, list[str]] = {}
         self._calls = CallAssembler()
         self._unknown: dict[str, Any] = {}
         self._refused = False
         self._answered = False
-        self._finish: str | None = None
+        self._deltas = False
+        self._finish = ""
         self._usage: UsageCount | None = None
         self._model = ""
 
     @property
     def finished(self) -> bool:
         """Whether the reply has said that it is over; usage may still come."""
-        return self.done or self._finish is not None
+        return self.done or self._finish != ""
 
     def feed(self, data: bytes) -> list[Piece]:
         """What these bytes add to the reply, in order."""
-        self._size += len(data)
-        if self._size > LARGEST_REPLY:
-            raise ReplyIncomplete(f"the reply is too large: at most {LARGEST_REPLY:,} bytes are read")
-        if not self._answered and len(self._start) < EXCERPT:
-            self._start = (self._start + data)[:EXCERPT]
-        if self._streamed is None:
-            data = self._begin(data)
-        if self._streamed is False:
-            self.heard += 1
-            self._body.append(data)
-            return []
         pieces: list[Piece] = []
-        for event in self._events.feed(data):
+        for event in self._arriving.feed(data):
             self._take(event, pieces)
-        if self._events.amid_data:
+        if self._arriving.alive:
             self.heard += 1
         return pieces
 
     def finish(self) -> Assembled:
         """No more bytes will come: the reply, if it is one."""
         pieces: list[Piece] = []
-        if self._streamed is False:
-            self._absorb(read_chunk(b"".join(self._body)), pieces)
-        else:
-            self._take_the_rest(pieces)
+        for left in self._arriving.close():
+            if self._arriving.whole:
+                self._take_body(left.rstrip(), pieces)
+            else:
+                self._take_last(left, pieces)
         finish = self._reason()
         calls = self._calls.calls() if finish in ("tool_calls", "length") else []
         return Assembled(
@@ -124,12 +133,6 @@ class Assembler:
             pieces=tuple(pieces),
         )
 
-    def _begin(self, data: bytes) -> bytes:
-        data = data.lstrip()
-        if data:
-            self._streamed = data[:1] not in (b"{", b"[")
-        return data
-
     def _take(self, event: bytes, pieces: list[Piece]) -> None:
         if self.done or not event.strip():
             return
@@ -139,31 +142,65 @@ class Assembler:
         else:
             self._absorb(read_chunk(event), pieces)
 
-    def _take_the_rest(self, pieces: list[Piece]) -> None:
-        for event in self._events.close():
-            try:
-                self._take(event, pieces)
-            except ReplyIncomplete:
-                if not self.finished:
-                    raise  # of a finished reply, nothing is missing
+    def _take_body(self, body: bytes, pieces: list[Piece]) -> None:
+        """A whole reply; some proxies end it as if it were a stream."""
+        self.done = body.endswith(_DONE)
+        self._absorb(read_chunk(body.removesuffix(_DONE)), pieces)
+
+    def _take_last(self, event: bytes, pieces: list[Piece]) -> None:
+        """What stands behind the last blank line."""
+        try:
+            self._take(event, pieces)
+        except ReplyIncomplete:
+            if not self.finished:
+                raise  # of a finished reply, nothing is missing
 
     def _absorb(self, chunk: Chunk, pieces: list[Piece]) -> None:
         if chunk.error:
             raise in_band(chunk.error)
-        if chunk.usage is not None:
-            self._usage = chunk.usage
+        if chunk.usage is not None and (chunk.usage.prompt_tokens or chunk.usage.completion_tokens):
+            self._usage = chunk.usage  # without tokens it stands in for one that comes, or came
         if chunk.model and not self._model:
             self._model = chunk.model
         for choice in chunk.choices or ():
             if choice.index:
                 continue  # only one answer was asked for
             self._answered = True
+            told = len(pieces)
             if choice.delta is not None:
+                self._deltas = True
                 self._add(choice.delta, pieces, whole=False)
             elif choice.message is not None:
-                self._add(choice.message, pieces, whole=True)
+                message = self._news_of(choice.message) if self._deltas else choice.message
+                self._add(message, pieces, whole=True)
+            if len(pieces) > told:
+                self._go_on()
             if choice.finish_reason:
-                self._finish = choice.finish_reason
+                self._end(choice.finish_reason)
+
+    def _go_on(self) -> None:
+        """There is more of the answer: a finish reason that came before it was none, unless it told of a failure."""
+        if self._finish not in _BROKEN_OFF:
+            self._finish = ""
+
+    def _end(self, reason: str) -> None:
+        """Of several reasons the one that tells most counts, of equals the last; a colon begins an explanation."""
+        said = reason.partition(":")[0].strip().lower()
+        if _telling(said) >= _telling(self._finish):
+            self._finish = said
+
+    def _news_of(self, message: Delta) -> Delta:
+        """The message without what deltas have told already: some providers end a stream with all of it once more."""
+        text, reasoning = not self._text, not self._reasoning
+        unknown = message.unknown if isinstance(message, StrangeDelta) else {}
+        return StrangeDelta(
+            content=message.content if text else None,
+            refusal=message.refusal if text else None,
+            reasoning_content=message.reasoning_content if reasoning else None,
+            reasoning=message.reasoning if reasoning else None,
+            tool_calls=None if self._calls.calls() else message.tool_calls,
+            unknown={key: value for key, value in unknown.items() if key not in self._unknown},
+        )
 
     def _add(self, delta: Delta, pieces: list[Piece], *, whole: bool) -> None:
         if delta.content:
@@ -195,8 +232,12 @@ class Assembler:
         for key, value in unknown.items():
             if key in _NEVER_GIVEN_BACK:
                 continue
-            match self._unknown.get(key), value:
-                case (str(), str()) | (list(), list()):
+            before = self._unknown.get(key)
+            if is_list(before) and is_list(value):
+                _join(before, value)
+                continue
+            match before, value:
+                case str(), str():
                     self._unknown[key] += value
                 case dict(), dict():
                     self._unknown[key] |= value
@@ -204,9 +245,11 @@ class Assembler:
                     self._unknown[key] = value
 
     def _reason(self) -> FinishReason:
-        if not self.finished or not self._answered:
-            raise ReplyIncomplete(self._what_is_missing())
-        said = (self._finish or "").lower()
+        if not self._answered:
+            raise self._arriving.instead("a stream of chunks or a JSON body with choices")
+        if not self.finished:
+            raise ReplyIncomplete("the reply broke off: neither a finish reason nor [DONE] came")
+        said = self._finish
         if said in _BROKEN_OFF:
             raise ReplyIncomplete(f'the provider broke its reply off with the finish reason "{said}"')
         if self._refused:
@@ -215,15 +258,9 @@ class Assembler:
         reason = _FINISH.get(said) or ("tool_calls" if calls else "stop")
         if reason == "length" and not self._calls.all_whole():
             raise ReplyIncomplete("the model ran out of output tokens in the middle of a tool call")
+        if said in _CALLS and not (calls or self._text):
+            raise ReplyIncomplete(f'the finish reason is "{said}", and neither a call nor text came')
         return reason
-
-    def _what_is_missing(self) -> str:
-        if self._answered:
-            return "the reply broke off: neither a finish reason nor [DONE] came"
-        if not self._size:
-            return "the reply is empty"
-        came = excerpt(self._start.decode("utf-8", "replace"))
-        return f"expected a stream of chunks or a JSON body with choices, came {came!r}"
 
     def _extra(self, with_calls: bool) -> str | None:
         """Reasoning and unknown fields, to be given back; those of the calls by the calls' positions."""
@@ -236,6 +273,26 @@ class Assembler:
         return json.dumps(extra, ensure_ascii=False, separators=(",", ":")) if extra else None
 
 
+def _join(parts: list[Any], more: list[Any]) -> None:
+    """A list grows; an object of the same index and type as its last one goes on with that (OpenRouter's reasoning)."""
+    for part in more:
+        last = parts[-1] if parts else None
+        if not (is_object(part) and is_object(last) and _place(part) == _place(last) is not None):
+            parts.append(part)
+            continue
+        for key, value in part.items():
+            grows = key in _GROWING and isinstance(value, str) and isinstance(last.get(key), str)
+            last[key] = last[key] + value if grows else (last.get(key) if value is None else value)
+
+
+def _place(part: dict[str, Any]) -> tuple[Any, Any] | None:
+    return None if part.get("index") is None else (part["index"], part.get("type"))
+
+
+def _telling(finish: str) -> int:
+    return 2 if finish in _BROKEN_OFF else finish in _FINISH
+
+
 def _usage(count: UsageCount | None) -> Usage | None:
     if count is None:
         return None
@@ -243,8 +300,13 @@ def _usage(count: UsageCount | None) -> Usage | None:
     if count.prompt_tokens_details is not None and count.prompt_tokens_details.cached_tokens:
         cached = count.prompt_tokens_details.cached_tokens
     return Usage(
-        input_tokens=max(0, count.prompt_tokens or 0),
-        output_tokens=max(0, count.completion_tokens or 0),
-        cached_tokens=max(0, cached or 0),
+        input_tokens=_tokens(count.prompt_tokens),
+        output_tokens=_tokens(count.completion_tokens),
+        cached_tokens=_tokens(cached),
         requests=1,
     )
+
+
+def _tokens(count: int | None) -> int:
+    """Nonsense is zero: the sum of a run's tokens must fit into the 64 bits that a journal has for it."""
+    return count if count and 0 < count < _MOST_TOKENS else 0

@@ -31,7 +31,7 @@ _CUT = f"… [cut: more than {MOST_ARGUMENTS:,} characters of arguments]"
 class _Call:
     """One call in the making."""
 
-    __slots__ = ("cut", "given", "id", "name", "parts", "told", "unknown")
+    __slots__ = ("cut", "given", "id", "name", "parts", "unknown")
 
     def __init__(self, id: str, given: str | None) -> None:
         self.id = id
@@ -39,7 +39,6 @@ class _Call:
         self.name = ""
         self.parts: list[str] = []
         self.cut = False
-        self.told = False
         self.unknown: dict[str, Any] = {}
 
     def arguments(self) -> str:
@@ -47,6 +46,10 @@ class _Call:
         if self.cut:
             return text + _CUT
         return "{}" if text.strip() in ("", "null") else text
+
+    def may_be_named_further(self, given: str | None) -> bool:
+        """Whether another name is the rest of its own: a new call of a provider with ids would have one."""
+        return self.given is not None and given is None and not self.parts
 
     def is_whole(self) -> bool:
         """Whether its arguments so far are an object; cheap to ask before its last brace has come."""
@@ -73,15 +76,16 @@ class CallAssembler:
             return None
         for key in ((part.index, given), (part.index, None), (None, given), (None, None)):
             self._latest[key] = call
-        call.name = call.name or name
+        renamed = bool(name) and name != call.name
+        if renamed:
+            call.name += name
         if isinstance(part, StrangeCallPart):
             call.unknown.update(part.unknown)
         text = self._fitted(call, text)
         if text:
             call.parts.append(text)
-        if call.id not in self._ids or not (text or (call.name and not call.told)):
+        if call.id not in self._ids or not (text or renamed):
             return None
-        call.told = True
         return ArgumentsPiece(call.id, call.name, text)
 
     def calls(self) -> list[ToolCall]:
@@ -110,9 +114,9 @@ class CallAssembler:
         if not (name and call.name):
             return call
         # It is named again. Some providers do that with every fragment; others, whose ids or indices
-        # are all the same, begin the next call like this.
+        # are all the same, begin the next call like this; a few give names in fragments, too.
         if name != call.name:
-            return self._begun(given)
+            return call if call.may_be_named_further(given) else self._begun(given)
         if (index is None or given is None) and text and call.is_whole():
             return self._begun(given)
         return call

@@ -9,25 +9,23 @@ what makes sense. A reply that was not streamed is one such chunk, with `message
 from __future__ import annotations
 
 import json
-import math
-import re
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 
-from agentrt.errors import ReplyIncomplete
-from agentrt.model.failures import excerpt
-from agentrt.surrogates import mended
-
-DEPTH = 64
-"""Levels of nesting that are always read; above about twice as many, none is."""
+from agentrt.model.loose import (
+    as_object,
+    as_objects,
+    as_string,
+    as_text,
+    as_whole,
+    check_depth,
+    is_object,
+    read_strange_object,
+)
 
 _SHORT = 1024
 """Bytes of JSON that cannot be nested deep enough to trouble the strict reader, which skips what it does not know."""
-
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class FunctionPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -100,6 +98,7 @@ class Chunk(msgspec.Struct):
     usage: UsageCount | None = None
     model: str | None = None
     object: str | None = None
+    type: str | None = None
     error: Any = None
 
 
@@ -113,101 +112,74 @@ def read_chunk(data: bytes) -> Chunk:
         ReplyIncomplete: no JSON object, or one nested too deep.
     """
     if len(data) > _SHORT:
-        _check_depth(data)
+        check_depth(data)
     try:
         chunk = _STRICT.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _loose_chunk(_loads(data))
-    if chunk.object == "error":
-        return _loose_chunk(_loads(data))
+        return _loose_chunk(read_strange_object(data))
+    if chunk.error or "error" in (chunk.object, chunk.type):
+        return _loose_chunk(read_strange_object(data))
     return chunk
-
-
-def _check_depth(data: bytes) -> None:
-    """Peels the innermost brackets off, a level at a time, and looks whether much is left."""
-    if data.count(b"{") + data.count(b"[") <= DEPTH:
-        return
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
-    for _ in range(DEPTH):
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if len(brackets) <= DEPTH:
-            return
-    raise ReplyIncomplete(f"the reply is nested too deep: at most {DEPTH} levels of JSON are read")
-
-
-def _loads(data: bytes) -> dict[str, Any]:
-    _check_depth(data)
-    text = data.decode("utf-8", "replace")
-    try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_nothing)
-    except (ValueError, RecursionError):
-        raise ReplyIncomplete(f"expected a chunk of JSON, came {excerpt(text)!r}") from None
-    if not _is_object(value):
-        raise ReplyIncomplete(f"expected a JSON object, came {excerpt(text)!r}")
-    return _object(mended(value)) if _SURROGATE_ESCAPE.search(text) else value
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def _nothing(_: str) -> None:
-    """NaN and Infinity are no JSON: read as null."""
 
 
 def _loose_chunk(value: dict[str, Any]) -> Chunk:
     return Chunk(
-        choices=[_loose_choice(choice) for choice in _objects(value.get("choices"))],
+        choices=[_loose_choice(choice) for choice in as_objects(value.get("choices"))],
         usage=_loose_usage(value.get("usage")),
-        model=_string(value.get("model")),
-        error=value.get("error") or (value if value.get("object") == "error" else None),
+        model=as_string(value.get("model")),
+        error=value.get("error") or (value if "error" in (value.get("object"), value.get("type")) else None),
     )
 
 
 def _loose_choice(value: dict[str, Any]) -> Choice:
     return Choice(
-        index=_whole(value.get("index")),
+        index=as_whole(value.get("index")),
         delta=_loose_delta(value.get("delta")),
         message=_loose_delta(value.get("message")),
-        finish_reason=_string(value.get("finish_reason")),
+        finish_reason=as_string(value.get("finish_reason")),
     )
 
 
 def _loose_delta(value: Any) -> Delta | None:
-    if not _is_object(value):
+    if not is_object(value):
         return None
     return StrangeDelta(
-        content=_text(value.get("content")),
-        refusal=_text(value.get("refusal")),
-        reasoning_content=_text(value.get("reasoning_content")),
-        reasoning=_text(value.get("reasoning")),
-        tool_calls=[_loose_call(call) for call in _objects(value.get("tool_calls"))],
+        content=as_text(value.get("content")),
+        refusal=as_text(value.get("refusal")),
+        reasoning_content=as_text(value.get("reasoning_content")),
+        reasoning=as_text(value.get("reasoning")),
+        tool_calls=[_loose_call(call) for call in _calls(value)],
         unknown=_unknown(value, Delta),
     )
 
 
+def _calls(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of a message: a list, one without its list, or else the one `function_call` of the first years."""
+    calls, old = value.get("tool_calls"), value.get("function_call")
+    return as_objects(calls) or as_objects([calls]) or ([{"function": old}] if is_object(old) else [])
+
+
 def _loose_call(value: dict[str, Any]) -> CallPart:
-    function = _object(value.get("function"))
+    function = as_object(value.get("function"))
     arguments = function.get("arguments")
     if isinstance(arguments, dict | list):
         arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     return StrangeCallPart(
-        index=_whole(value.get("index")),
-        id=_string(value.get("id")),
-        function=FunctionPart(_string(function.get("name")), _string(arguments)),
+        index=as_whole(value.get("index")),
+        id=as_string(value.get("id")),
+        function=FunctionPart(as_string(function.get("name")), as_string(arguments)),
         unknown=_unknown(value, CallPart),
     )
 
 
 def _loose_usage(value: Any) -> UsageCount | None:
-    if not _is_object(value):
+    if not is_object(value):
         return None
     return UsageCount(
-        prompt_tokens=_whole(value.get("prompt_tokens")),
-        completion_tokens=_whole(value.get("completion_tokens")),
-        prompt_tokens_details=CacheCount(_whole(_object(value.get("prompt_tokens_details")).get("cached_tokens"))),
-        prompt_cache_hit_tokens=_whole(value.get("prompt_cache_hit_tokens")),
+        prompt_tokens=as_whole(value.get("prompt_tokens")),
+        completion_tokens=as_whole(value.get("completion_tokens")),
+        prompt_tokens_details=CacheCount(as_whole(as_object(value.get("prompt_tokens_details")).get("cached_tokens"))),
+        prompt_cache_hit_tokens=as_whole(value.get("prompt_cache_hit_tokens")),
     )
 
 
@@ -215,38 +187,3 @@ def _unknown(value: dict[str, Any], known: type[msgspec.Struct]) -> dict[str, An
     """The fields that are not `known` and say something."""
     fields = known.__struct_fields__
     return {key: item for key, item in value.items() if key not in fields and item not in (None, "", [], {})}
-
-
-def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if _is_object(value) else {}
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if _is_object(item)] if _is_list(value) else []
-
-
-def _text(value: Any) -> str | None:
-    """A text, or the texts of a list of content parts."""
-    if _is_list(value):
-        return "".join(_string(part.get("text")) or "" for part in _objects(value))
-    return _string(value)
-
-
-def _string(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return int(value)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

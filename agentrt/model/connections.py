@@ -1,4 +1,4 @@
-"""The connections to one OpenAI-compatible service, and what it means when they or the service fail.
+"""The connections to one service, and what it means when they or the service fail.
 
 There is no more to it than `httpx2`. Replies are streamed through the `openai` package on top; vectors are asked for
 directly, because who only embeds should not pay 20 MB and a third of a second of CPU for that package.
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import httpx2
 
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.failures import excerpt, refusal
+from agentrt.profiles import OPENAI
 
 if TYPE_CHECKING:
     from agentrt.model.settings import Settings
 
-_OPENAI = "https://api.openai.com/v1"
-_OPENAI_HEADERS = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 _KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 _KEY = 8
 """Characters from which on a key is one."""
@@ -30,7 +30,7 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.base_url = (settings.base_url or _OPENAI).rstrip("/")
+        self.base_url = (settings.base_url or settings.profile.base_url or OPENAI.base_url or "").rstrip("/")
         self.timeout = httpx2.Timeout(None, connect=settings.connect_timeout)
         self.client = httpx2.AsyncClient(
             transport=settings.transport, trust_env=False, timeout=self.timeout, limits=_KEPT
@@ -39,11 +39,19 @@ class Connections:
     async def aclose(self) -> None:
         await self.client.aclose()
 
+    def address(self, path: str) -> str:
+        """Where a request goes."""
+        query = urlencode(self.settings.profile.query)
+        return f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
+
     def signed(self) -> dict[str, str]:
-        """Headers that say who asks. What the environment says of OpenAI is no other service's business."""
-        headers = {"Authorization": f"Bearer {self.settings.api_key}", "User-Agent": "agentrt"}
+        """Headers that say who asks. What the environment says of a service is no other's business."""
+        profile, key = self.settings.profile, self.settings.api_key
+        bearer = profile.key_header == "Authorization"
+        headers = {profile.key_header: f"Bearer {key}" if bearer else key, "User-Agent": "agentrt", **profile.headers}
         if self.settings.base_url is None:
-            headers |= {header: os.environ[name] for name, header in _OPENAI_HEADERS.items() if os.environ.get(name)}
+            said = {header: os.environ.get(name) for header, name in profile.env_headers.items()}
+            headers |= {header: value for header, value in said.items() if value}
         return headers
 
     def refused(self, response: httpx2.Response) -> ProviderError:

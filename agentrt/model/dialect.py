@@ -10,6 +10,9 @@ from typing import Protocol
 from agentrt.model.assemble import Assembled, Assembler
 from agentrt.model.encode import encode_request
 from agentrt.model.model import ModelRequest, Piece
+from agentrt.model.responses.assemble import ResponsesAssembler
+from agentrt.model.responses.encode import encode_responses_request
+from agentrt.profiles import OPENAI, Profile
 
 
 class Assembling(Protocol):
@@ -50,7 +53,7 @@ class Dialect(Protocol):
     def path(self) -> str: ...
 
     def encode(self, request: ModelRequest) -> bytes:
-        """The body of a streamed request."""
+        """The body of a request; of a streamed one, where the endpoint streams."""
         ...
 
     def assembler(self) -> Assembling:
@@ -63,8 +66,26 @@ class ChatCompletions:
 
     path = "/chat/completions"
 
+    def __init__(self, profile: Profile = OPENAI) -> None:
+        self._profile = profile
+
     def encode(self, request: ModelRequest) -> bytes:
-        return encode_request(request)
+        return encode_request(request, self._profile)
 
     def assembler(self) -> Assembling:
         return Assembler()
+
+
+class Responses:
+    """OpenAI's Responses, used without its memory: every request holds the whole conversation."""
+
+    path = "/responses"
+
+    def __init__(self, profile: Profile = OPENAI) -> None:
+        self._profile = profile
+
+    def encode(self, request: ModelRequest) -> bytes:
+        return encode_responses_request(request, self._profile)
+
+    def assembler(self) -> Assembling:
+        return ResponsesAssembler()

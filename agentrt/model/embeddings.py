@@ -106,7 +106,7 @@ class _Exchange:
 
         loop = asyncio.get_running_loop()
         began = loop.time()
-        address, headers = f"{self._connections.base_url}/embeddings", _HEADERS | self._connections.signed()
+        address, headers = self._connections.address("/embeddings"), _HEADERS | self._connections.signed()
         limit = asyncio.timeout(self._settings.first_byte_timeout)
         try:
             async with limit, self._connections.client.stream("POST", address, content=body, headers=headers) as answer:

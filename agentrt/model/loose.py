@@ -19,6 +19,9 @@ from agentrt.surrogates import mended
 DEPTH = 64
 """Levels of nesting that are always read; above about twice as many, none is."""
 
+_LARGEST = 2**53
+"""No count and no index is as large, and not everything that reads our records can write larger ones down."""
+
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -76,6 +79,10 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def as_object(value: Any) -> dict[str, Any]:
     """The object, or an empty one."""
     return value if is_object(value) else {}
@@ -83,12 +90,12 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def as_objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list."""
-    return [item for item in value if is_object(item)] if _is_list(value) else []
+    return [item for item in value if is_object(item)] if is_list(value) else []
 
 
 def as_text(value: Any) -> str | None:
     """A text, or the texts of a list of content parts."""
-    if _is_list(value):
+    if is_list(value):
         return "".join(as_string(part.get("text")) or "" for part in as_objects(value))
     return as_string(value)
 
@@ -104,11 +111,9 @@ def as_whole(value: Any) -> int | None:
     """A whole number, or the text of one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if abs(value) < _LARGEST else None
 
 
 def _finite(text: str) -> float | None:

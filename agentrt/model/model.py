@@ -7,7 +7,7 @@ does not know; `runs/ask.py` brings the two together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,8 @@ from agentrt.messages import AssistantMessage, FinishReason, Message, ToolSpec, 
 class ModelRequest(msgspec.Struct, frozen=True):
     """One turn to ask for. `model` is the provider's own name, without the `provider:` part.
 
-    `schema` is the JSON schema that the text of the answer must follow, None for free text.
+    `schema` is the JSON schema that the text of the answer must follow, None for free text. `options` are further
+    fields of the provider's own, sent as they are.
     """
 
     model: str
@@ -26,6 +27,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
     temperature: float | None = None
     schema: msgspec.Raw | None = None
+    options: Mapping[str, Any] | None = None
 
 
 class TextPiece(msgspec.Struct, frozen=True):

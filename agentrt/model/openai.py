@@ -17,6 +17,7 @@ from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 from agentrt.model.settings import Settings
 from agentrt.offloop import aside
+from agentrt.profiles import OPENAI, Profile
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,7 +33,7 @@ class OpenAIModel:
 
     Args:
         name: The provider's name, for messages.
-        base_url: Address up to and with "/v1"; None is OpenAI's own.
+        base_url: Address up to and with "/v1"; None is that of the profile.
         api_key: The key; not empty. It is sent, and otherwise kept quiet.
         transport: Carries the requests in place of the network. With it everything happens on the loop, the
             import of the package included, so that it works under a virtual clock.
@@ -40,7 +41,8 @@ class OpenAIModel:
         first_byte_timeout: Seconds from sending the request to the reply's first sign of life.
         idle_timeout: Seconds between two signs of life. Comments in the stream are none.
         wall: Seconds since 1970, for dates that the provider sends.
-        dialect: What the service speaks.
+        profile: What is particular to the service.
+        dialect: What it speaks; by default, Chat Completions.
     """
 
     def __init__(  # noqa: PLR0913 - settings
@@ -54,6 +56,7 @@ class OpenAIModel:
         first_byte_timeout: float = 60.0,
         idle_timeout: float = 30.0,
         wall: Callable[[], float] = time.time,
+        profile: Profile = OPENAI,
         dialect: Dialect | None = None,
     ) -> None:
         self._settings = Settings(
@@ -65,7 +68,8 @@ class OpenAIModel:
             first_byte_timeout=first_byte_timeout,
             idle_timeout=idle_timeout,
             wall=wall,
-            dialect=dialect or ChatCompletions(),
+            dialect=dialect or ChatCompletions(profile),
+            profile=profile,
         )
         self._connections: Connections | None = None
         self._service: Service | None = None

@@ -10,7 +10,7 @@ import openai
 if TYPE_CHECKING:
     from agentrt.model.connections import Connections
 
-_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+_HEADERS = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 
 class Sending(Protocol):
@@ -27,20 +27,32 @@ class Sending(Protocol):
 
 
 class ByPackage:
-    """Through the `openai` package: its addresses, its signing in. What it means by an error is put in our words."""
+    """Through the `openai` package, which is told where, and what signs it. What it means by an error is put in our
+    words.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         settings = connections.settings
+        accept = "text/event-stream" if settings.profile.stream else "application/json"
+        # The package names itself, and signs by "Authorization" alone; of another header it knows nothing.
+        signed = {name: value for name, value in connections.signed().items() if name != "User-Agent"}
+        self._headers: dict[str, str | openai.Omit] = {
+            "Authorization": openai.Omit(),
+            **_HEADERS,
+            "Accept": accept,
+            **signed,
+        }
         self._client = openai.AsyncOpenAI(
             api_key=settings.api_key,
             base_url=connections.base_url,
             max_retries=0,
             timeout=connections.timeout,
             http_client=connections.client,
+            default_query=settings.profile.query,
         )
-        if settings.base_url is not None:  # what the environment says of OpenAI is no other service's business
-            self._client.organization = self._client.project = None
+        # Where these are anybody's business, our own headers say them.
+        self._client.organization = self._client.project = None
         # The package would look at the operating system, in the loop's executor, to name it in a header.
         self._client._platform = "Unknown"
 
@@ -50,7 +62,7 @@ class ByPackage:
                 path,
                 cast_to=httpx2.Response,
                 content=body,
-                options={"headers": _HEADERS},
+                options={"headers": self._headers},
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )

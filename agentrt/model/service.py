@@ -12,12 +12,13 @@ It is moved only now and then, because moving it costs as much as reading a chun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
+import msgspec
 
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.dialect import Assembling
@@ -49,7 +50,7 @@ class Service:
         """One attempt; see `OpenAIModel`."""
         attempt = _Attempt(self._dialect.assembler(), tell, self._settings.idle_timeout)
         try:
-            await self._exchange(self._dialect.encode(request), attempt)
+            await self._exchange(_with_options(self._dialect.encode(request), request.options), attempt)
             return attempt.reply()
         except ProviderError as error:
             self._connections.attribute(error, attempt.status, attempt.request_id)
@@ -139,6 +140,12 @@ class _Attempt:
         if self.assembler.finished:
             patience = _AFTER_DONE if self.assembler.done else _AFTER_FINISH
             limit.reschedule(now + min(patience, self._idle_timeout))
+            self._moved = -inf  # should there be more of it after all
         elif now >= self._moved + slack:
             self._moved = now
             limit.reschedule(now + self._idle_timeout + slack)
+
+
+def _with_options(body: bytes, options: Mapping[str, Any] | None) -> bytes:
+    """The body, an object in JSON, with further fields at its end."""
+    return body[:-1] + b"," + msgspec.json.encode(options)[1:] if options else body

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible service is asked with."""
+"""What a service is asked with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agentrt.model.dialect import ChatCompletions, Dialect
+from agentrt.profiles import OPENAI, Profile
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,3 +26,4 @@ class Settings:
     idle_timeout: float
     wall: Callable[[], float]
     dialect: Dialect = field(default_factory=ChatCompletions)
+    profile: Profile = OPENAI

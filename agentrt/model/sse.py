@@ -7,7 +7,8 @@ the event that lacks its blank line: providers forget it after the last one, and
 cannot be taken for a whole one, for its JSON does not parse.
 
 The state is the line begun (`_line`, its parts so far), the event begun (`_data`, its whole `data`
-lines) and whether the last byte was a CR, whose LF may still come.
+lines, and `_failed`, whether it tells of an error) and whether the last byte was a CR, whose LF may
+still come.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventSplitter:
-    """Indifferent to where the bytes are cut; the cost is linear in their number."""
+    """Indifferent to where the bytes are cut; the cost is linear in their number.
 
-    def __init__(self) -> None:
+    Args:
+        errors: For dialects that mark errors in the data alone. The data of an event named `error`, and what
+            stands in a field `error:`, which is no field of the standard, is given as `{"error": ...}`.
+    """
+
+    def __init__(self, *, errors: bool = False) -> None:
+        self._errors = errors
         self._line: list[bytes] = []
         self._data: list[bytes] = []
+        self._failed = False
         self._after_cr = False
 
     @property
@@ -37,7 +45,8 @@ class EventSplitter:
             if data:
                 self._line.append(data)
             return []
-        if end == len(data) - 2 and data[-1] == 10 and data[:6] == b"data: " and not (self._line or self._data):
+        begun = self._line or self._data or self._failed
+        if end == len(data) - 2 and data[-1] == 10 and data[:6] == b"data: " and not begun:
             # One whole event of one line: nearly all of them arrive like this.
             return [data[6:end]]
         if self._line:
@@ -57,13 +66,26 @@ class EventSplitter:
         for line in lines:
             if not line:
                 if self._data:
-                    events.append(b"\n".join(self._data))
-                    self._data = []
+                    events.append(self._event())
+                self._failed = False
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(_BOM + b"data:"):
                 self._data.append(line[8:].removeprefix(b" "))
+            elif self._errors:
+                self._note_error(line)
         return events
+
+    def _event(self) -> bytes:
+        event, self._data = b"\n".join(self._data), []
+        return b'{"error":%b}' % event if self._failed else event
+
+    def _note_error(self, line: bytes) -> None:
+        if line.startswith(b"error:"):
+            self._data.append(line[6:])
+            self._failed = True
+        elif line.startswith(b"event:"):
+            self._failed = self._failed or line[6:].strip() == b"error"
 
     def _with_plain_line_feeds(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):

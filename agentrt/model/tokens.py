@@ -26,7 +26,7 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from agentrt.messages import AssistantMessage, Message, ToolMessage, text_of
+from agentrt.messages import AssistantMessage, ImagePart, Message, ToolMessage, UserMessage, text_of
 from agentrt.model.model import ModelRequest
 from agentrt.offloop import aside
 
@@ -35,6 +35,13 @@ _PER_MESSAGE = 4
 _PER_CALL = 8
 _PER_TOOL = 12
 """Tokens of the frame around each of these, as OpenAI's chat format has them or a little above."""
+
+_PER_IMAGE = 1_000
+_PER_SMALL_IMAGE = 100
+"""Tokens of an image, and of one that is looked at in low detail. Every model has its own rule, and all but the latter
+ask for the size: of OpenAI's, those that count tiles take 85 + 170 for each, e.g. 765 for 1,024 x 1,024 pixels, those
+that count patches at most 1,536 and that times 1.2 to 2.5 (openai-python#2851). So this is a guess.
+"""
 
 _LONG = 10_000
 """Characters above which a text is counted by samples: encoding so many takes 1 to 3 ms, on the loop."""
@@ -71,14 +78,19 @@ def count(text: str, model: str) -> int:
 
 def count_request(request: ModelRequest) -> Count:
     """What a request costs as input: messages, tools and the frames around them."""
-    frames, texts = _PER_REPLY, list[str]()
+    frames, texts, guessed = _PER_REPLY, list[str](), False
     for message in request.messages:
+        if isinstance(message, UserMessage) and not isinstance(message.content, str):
+            images = [_of_image(part) for part in message.content if isinstance(part, ImagePart)]
+            frames += sum(images)
+            guessed = guessed or bool(images)
         frames += _PER_MESSAGE + _add_message(message, texts)
     for tool in request.tools:
         # The schema as the JSON it is, nested properties and all; providers render it a little shorter.
         frames += _PER_TOOL
         texts += (tool.name, tool.description, bytes(tool.parameters).decode())
-    return _count(frames, texts, request.model)
+    tokens, estimated = _count(frames, texts, request.model)
+    return Count(tokens, estimated or guessed)
 
 
 def count_reply(message: AssistantMessage, model: str) -> Count:
@@ -120,6 +132,10 @@ def _add_message(message: Message, texts: list[str]) -> int:
         texts.append(message.extra or "")
         return _PER_CALL * len(message.tool_calls)
     return 0
+
+
+def _of_image(image: ImagePart) -> int:
+    return _PER_SMALL_IMAGE if image.detail == "low" else _PER_IMAGE
 
 
 def _count(frames: int, texts: list[str], model: str) -> Count:

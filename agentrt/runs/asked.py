@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import inf
 from typing import get_args
 
 from agentrt.errors import SettingInvalid
 from agentrt.events import Priority
-from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from agentrt.messages import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
 
 DEADLINE = 600.0
 """Seconds a run may take unless it says otherwise."""
 
+_IMAGE = re.compile(r"image/[\w.+-]+")
+_ADDRESS = re.compile(r"https?://\S+|data:image/\S+")
 _KINDS = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 
 
@@ -20,7 +31,7 @@ def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tu
     """The conversation a run begins with: what came before, and what is asked now.
 
     Raises:
-        SettingInvalid: nothing is asked, something is no message, or a call has no result or more than one.
+        SettingInvalid: nothing is asked, something is no message or no image, or a call has no result or more than one.
     """
     asked = (UserMessage(input),) if isinstance(input, str) else _all_messages(input, "input")
     if not asked or input == "":
@@ -51,8 +62,38 @@ def _all_messages(given: object, name: str) -> tuple[Message, ...]:
     for message in given:  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(message, _KINDS):
             raise SettingInvalid(f"{name}: expected messages, e.g. UserMessage(...), and got {message!r:.80}")
+        if isinstance(message, UserMessage) and not isinstance(message.content, str):
+            _check_parts(message.content, name)
         messages.append(message)
     return tuple(messages)
+
+
+def _check_parts(parts: object, name: str) -> None:
+    """See that these are parts that a provider can be sent."""
+    if not isinstance(parts, tuple) or not parts:
+        raise SettingInvalid(f"{name}: a UserMessage holds a text or a tuple of parts, at least one, not {parts!r:.80}")
+    for part in parts:  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(part, ImagePart):
+            _check_image(part, name)
+        elif not isinstance(part, TextPart):
+            raise SettingInvalid(f"{name}: expected parts, TextPart(...) or ImagePart(...), and got {part!r:.80}")
+
+
+def _check_image(image: ImagePart, name: str) -> None:
+    if (image.data is None) == (image.url is None):
+        count = "neither" if image.data is None else "both"
+        raise SettingInvalid(f"{name}: an ImagePart holds either data or a url; here it has {count}")
+    if image.data is not None:
+        if not image.data:
+            raise SettingInvalid(f"{name}: an ImagePart without a byte in its data")
+        if not _IMAGE.fullmatch(image.media_type or ""):
+            raise SettingInvalid(
+                f'{name}: ImagePart(media_type={image.media_type!r:.80}): expected that of its data, e.g. "image/png"'
+            )
+    elif not _ADDRESS.fullmatch(image.url or ""):
+        raise SettingInvalid(
+            f'{name}: ImagePart(url={image.url!r:.80}): expected an address, e.g. "https://example.org/a.png"'
+        )
 
 
 def as_deadline(seconds: float | None) -> float:

@@ -11,7 +11,16 @@ from typing import Any, assert_never
 import msgspec
 
 from agentrt.errors import SettingInvalid
-from agentrt.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
+from agentrt.messages import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 from agentrt.runs.asked import as_messages
 from agentrt.server.protocol import Refused, RunAgentInput
 
@@ -22,8 +31,21 @@ class _Text(msgspec.Struct, tag_field="type", tag="text"):
     text: str
 
 
+class _Data(msgspec.Struct, tag_field="type", tag="data", rename="camel"):
+    value: bytes  # base64 in JSON
+    mime_type: str
+
+
+class _Url(msgspec.Struct, tag_field="type", tag="url"):
+    value: str
+
+
+class _Image(msgspec.Struct, tag_field="type", tag="image"):
+    source: _Data | _Url
+
+
 class _User(msgspec.Struct, tag_field="role", tag="user"):
-    content: str | tuple[_Text, ...]
+    content: str | tuple[_Text | _Image, ...]
 
 
 class _Function(msgspec.Struct):
@@ -86,7 +108,7 @@ def _ours(message: _Known, called: dict[str, str]) -> Message:
     """The message as ours. `called` learns the tools that were called, by the id of the call."""
     match message:
         case _User():
-            return UserMessage(_text(message.content))
+            return UserMessage(_content(message.content))
         case _Assistant():
             calls = tuple(
                 ToolCall(one.id, one.function.name, one.function.arguments) for one in message.tool_calls or ()
@@ -97,6 +119,22 @@ def _ours(message: _Known, called: dict[str, str]) -> Message:
             return ToolMessage(message.tool_call_id, called.get(message.tool_call_id, ""), _text(message.content))
         case _:
             assert_never(message)
+
+
+def _content(content: str | tuple[_Text | _Image, ...]) -> str | tuple[Part, ...]:
+    """The text, where it is nothing but text."""
+    if isinstance(content, str):
+        return content
+    texts = tuple(part for part in content if isinstance(part, _Text))
+    if len(texts) == len(content):
+        return _text(texts)
+    return tuple(TextPart(part.text) if isinstance(part, _Text) else _image(part.source) for part in content)
+
+
+def _image(source: _Data | _Url) -> ImagePart:
+    if isinstance(source, _Url):
+        return ImagePart(url=source.value)
+    return ImagePart(data=source.value, media_type=source.mime_type)
 
 
 def _text(content: str | tuple[_Text, ...]) -> str:

@@ -86,6 +86,7 @@ class ScriptedModel:
             name=name,
             base_url="http://scripted.invalid/v1",
             limits=limits or Limits(),
+            profile="openai",
             transport=InMemoryTransport(self.faults),
         )
 

@@ -1,13 +1,12 @@
-"""Every case of the table, however its bytes are cut."""
+"""Every row of the table, in both forms, however its bytes are cut, up to the client."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -15,16 +14,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrt.errors import ProviderError
-from agentrt.messages import AssistantMessage, ToolCall, UserMessage
+from agentrt.messages import ToolCall, UserMessage
 from agentrt.model.assemble import Assembled, Assembler
-from agentrt.model.model import ArgumentsPiece, ModelRequest, Piece, ReasoningPiece, TextPiece
+from agentrt.model.model import ArgumentsPiece, Began, ModelRequest, Piece, ReasoningPiece, TextPiece, Told
 from agentrt.model.openai import OpenAIModel
-from tests.conformance.bodies import USAGE, Becomes, Case, Fails, body, call, delta, event, part
-from tests.conformance.calls import CALLS
-from tests.conformance.endings import ENDINGS
+from agentrt.testing.virtual import run_virtual
+from tests.conformance import arguments, broken, ends, excess, fields, fragments, framing, kept
+from tests.conformance.bodies import delta, end
+from tests.conformance.table import Becomes, Fails
 
-CASES = (*CALLS, *ENDINGS)
-SMALL = [case for case in CASES if len(case.body) < 100_000]
+FAMILIES = (fragments, fields, arguments, broken, framing, kept, ends, excess)
+ROWS = tuple(row for family in FAMILIES for row in family.ROWS)
+LARGE = 100_000
+"""Bytes from which on a reply is cut into larger pieces: single bytes would take minutes."""
+
+
+class Reply(NamedTuple):
+    """One form of one case."""
+
+    name: str
+    body: bytes
+    result: Becomes | Fails
+
+
+def replies() -> Iterator[Reply]:
+    for row in ROWS:
+        for case in row.cases:
+            for form, body in (("streamed", case.streamed), ("whole", case.whole)):
+                if body is not None:
+                    yield Reply(f"{row.number}: {case.name}, {form}", body, case.result)
+
+
+REPLIES = tuple(replies())
+SMALL = tuple(reply for reply in REPLIES if len(reply.body) < LARGE)
+
+
+def named(chosen: Iterable[Reply]) -> list[Any]:
+    return [pytest.param(reply, id=reply.name) for reply in chosen]
 
 
 def cut(body: bytes, size: int) -> Iterable[bytes]:
@@ -45,63 +71,95 @@ def outcome(parts: Iterable[bytes]) -> object:
         return type(error), str(error)
 
 
-def names(cases: Iterable[Case]) -> list[Any]:
-    return [pytest.param(case, id=f"{case.row}: {case.name}") for case in cases]
+def as_wanted(done: Assembled) -> Becomes:
+    calls = tuple((call.id, call.name, call.arguments) for call in done.message.tool_calls)
+    extra = None if done.message.extra is None else json.loads(done.message.extra)
+    return Becomes(done.message.content, calls, done.finish, extra=extra, usage=done.usage)
 
 
-@pytest.mark.parametrize("case", names(CASES))
+def without_reasoning(wanted: Becomes) -> Becomes:
+    return Becomes(wanted.text, wanted.calls, wanted.finish, extra=wanted.extra, usage=wanted.usage)
+
+
+def test_every_case_comes_in_both_forms_or_says_why_not() -> None:
+    for row in ROWS:
+        assert row.cases
+        for case in row.cases:
+            forms = sum(form is not None for form in (case.streamed, case.whole))
+            assert forms == (1 if case.only else 2), f"{row.number}: {case.name}"
+
+
+def test_rows_and_cases_have_names_of_their_own() -> None:
+    names = [reply.name for reply in REPLIES]
+    assert len(names) == len(set(names))
+    numbers = [row.number for row in ROWS]
+    assert sorted(numbers) == [number for number in range(33) if number != 12]
+
+
+@pytest.mark.parametrize("reply", named(REPLIES))
 @pytest.mark.parametrize("size", [1, 7, 1_000_000_000], ids=["bytes", "sevens", "whole"])
-def test_what_comes_becomes_what_the_table_says(case: Case, size: int) -> None:
-    if len(case.body) > 100_000:
-        size = max(size, 4_093)  # a prime, so that cuts fall everywhere; single bytes would take minutes
-    wanted = case.result
+def test_what_comes_becomes_what_the_table_says(reply: Reply, size: int) -> None:
+    if len(reply.body) > LARGE:
+        size = max(size, 4_093)  # a prime, so that cuts fall everywhere
+    wanted = reply.result
     if isinstance(wanted, Fails):
         with pytest.raises(ProviderError) as caught:
-            assembled(cut(case.body, size))
+            assembled(cut(reply.body, size))
         assert type(caught.value) is wanted.error
         assert wanted.naming in str(caught.value)
-        return
-    done, _ = assembled(cut(case.body, size))
-    assert as_wanted(done) == wanted_of(wanted)
+    else:
+        done, _ = assembled(cut(reply.body, size))
+        assert as_wanted(done) == without_reasoning(wanted)
 
 
-@pytest.mark.parametrize("case", names(case for case in CASES if isinstance(case.result, Becomes)))
-def test_the_pieces_told_add_up_to_the_reply(case: Case) -> None:
-    done, pieces = assembled(cut(case.body, 4_093))
-    assert isinstance(case.result, Becomes)
+@pytest.mark.parametrize("reply", named(reply for reply in REPLIES if isinstance(reply.result, Becomes)))
+def test_the_pieces_told_add_up_to_the_reply(reply: Reply) -> None:
+    done, pieces = assembled(cut(reply.body, 4_093))
+    assert isinstance(reply.result, Becomes)
     assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == done.message.content
-    assert "".join(piece.text for piece in pieces if isinstance(piece, ReasoningPiece)) == case.result.reasoning
-    arguments: dict[str, str] = {}
+    assert "".join(piece.text for piece in pieces if isinstance(piece, ReasoningPiece)) == reply.result.reasoning
+    texts: dict[str, str] = {}
+    names: dict[str, str] = {}
     for piece in pieces:
         if isinstance(piece, ArgumentsPiece):
-            arguments[piece.call_id] = arguments.get(piece.call_id, "") + piece.text
+            texts[piece.call_id] = texts.get(piece.call_id, "") + piece.text
+            names[piece.call_id] = piece.name
     for made in done.message.tool_calls:
-        told = arguments.pop(made.id)
+        told = texts.pop(made.id)
         assert made.arguments.startswith(told) or told in ("", "null")
-    assert not arguments or done.finish in ("content_filter", "refusal")
+        assert names[made.id] == made.name
+    assert not texts or done.finish in ("content_filter", "refusal")
 
 
 def test_ids_of_a_reply_are_unique_and_not_empty() -> None:
-    for case in CASES:
-        if isinstance(case.result, Becomes):
-            ids = [call_id for call_id, _, _ in case.result.calls]
+    for reply in REPLIES:
+        if isinstance(reply.result, Becomes):
+            ids = [call_id for call_id, _, _ in reply.result.calls]
             assert all(ids)
             assert len(set(ids)) == len(ids)
 
 
-def test_the_same_comes_out_of_the_client() -> None:
+def test_the_same_comes_out_of_the_client_and_is_told_on_the_way() -> None:
     async def main() -> None:
-        for case in SMALL:
-            model = OpenAIModel("x", base_url="http://x/v1", api_key="k", transport=Replies(case.body))
+        for reply in SMALL:
+            told: list[Told] = []
+            model = OpenAIModel("x", base_url="http://x/v1", api_key="k", transport=Answering(cut(reply.body, 997)))
             request = ModelRequest("m", (UserMessage("hi"),))
-            if isinstance(case.result, Fails):
-                with pytest.raises(case.result.error):
-                    await model.reply(request, lambda piece: None)
+            if isinstance(reply.result, Fails):
+                with pytest.raises(ProviderError) as caught:
+                    await model.reply(request, told.append)
+                assert type(caught.value) is reply.result.error, reply.name
+                assert reply.result.naming in str(caught.value), reply.name
+                assert caught.value.status == 200
             else:
-                reply = await model.reply(request, lambda piece: None)
-                assert reply.message.content == case.result.text, case.name
-                assert reply.finish == case.result.finish, case.name
-                assert reply.usage == case.result.usage, case.name
+                came = await model.reply(request, told.append)
+                made = tuple(ToolCall(*call) for call in reply.result.calls)
+                assert came.message.content == reply.result.text, reply.name
+                assert came.message.tool_calls == made, reply.name
+                assert came.finish == reply.result.finish, reply.name
+                assert came.usage == reply.result.usage, reply.name
+                assert "".join(piece.text for piece in told if isinstance(piece, TextPiece)) == reply.result.text
+            assert isinstance(told[0], Began)
             await model.aclose()
 
     asyncio.run(main())
@@ -109,141 +167,41 @@ def test_the_same_comes_out_of_the_client() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SMALL), st.lists(st.integers(0, 2_000), max_size=20))
-def test_cuts_anywhere_change_nothing(case: Case, cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(case.body)]
-    parts = [case.body[start:end] for start, end in pairwise(edges)]
-    assert outcome(parts) == outcome([case.body])
+def test_cuts_anywhere_change_nothing(reply: Reply, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(reply.body)]
+    assert outcome(reply.body[start:end] for start, end in pairwise(edges)) == outcome([reply.body])
 
 
-def test_damaged_replies_raise_nothing_but_our_own_errors() -> None:
-    chance = random.Random(20260)
-    for _ in range(4_000):
-        damaged = damage(chance.choice(SMALL).body, chance)
-        outcome(cut(damaged, chance.choice((1, 7, 64, 100_000))))
+def test_a_finish_reason_in_mid_reply_does_not_cut_short_the_patience_with_the_rest() -> None:
+    """After a finish reason there is a second for the usage to follow; not so once more of the answer has come."""
+
+    async def main() -> None:
+        steps = (delta(content="A"), 0.1, delta("stop"), 0.1, delta(content="B"), 20.0, delta(content="C"), end())
+        model = OpenAIModel("x", base_url="http://x/v1", api_key="k", transport=Answering(steps))
+        reply = await model.reply(ModelRequest("m", (UserMessage("hi"),)), lambda told: None)
+        assert reply.message.content == "ABC"
+        await model.aclose()
+
+    run_virtual(main())
 
 
-def test_fields_of_any_type_raise_nothing_but_our_own_errors() -> None:
-    chance = random.Random(20261)
-    for _ in range(4_000):
-        outcome([b"".join(confused(chunk, chance) for chunk in CONFUSABLE)])
-        outcome([confused(WHOLE, chance).removeprefix(b"data: ")])
+class Answering(httpx2.AsyncBaseTransport):
+    """Answers every request with status 200 and these bytes; seconds are waited."""
 
-
-def confused(chunk: bytes, chance: random.Random) -> bytes:
-    """The chunk with one of its values, at any depth, replaced by something else."""
-    value = json.loads(chunk.removeprefix(b"data: "))
-    at: Any = value
-    while True:
-        key = chance.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not isinstance(at[key], dict | list) or not at[key] or chance.random() < 0.2:
-            break
-        at = at[key]
-    at[key] = chance.choice(STRANGE)
-    return b"data: " + json.dumps(value).encode() + b"\n\n"
-
-
-STRANGE: tuple[Any, ...] = (
-    None,
-    True,
-    0,
-    -1,
-    10**30,
-    1.5,
-    float("nan"),
-    float("inf"),
-    "",
-    "x",
-    "\ud800",
-    [],
-    {},
-    [None],
-    [{}],
-    {"a": []},
-    [[1]],
-)
-CONFUSABLE = (
-    delta(role="assistant", content="Hello", reasoning_content="Hm.", refusal=None, x=[1, {"y": 2}]),
-    part('{"q":1}', "look", index=0, id="a", type="function", extra={"s": 1}),
-    event(object="x", model="m", choices=[], usage=USAGE, error=None),
-    delta("stop"),
-)
-WHOLE = body(content="Hello", tool_calls=[call("{}", id="a")], usage=USAGE, error=None)
-
-
-def damage(body: bytes, chance: random.Random) -> bytes:
-    """The body with bytes dropped, doubled, changed, or a part of another in its midst."""
-    damaged = bytearray(body)
-    for _ in range(chance.choice((1, 1, 1, 2, 8))):
-        at = chance.randint(0, len(damaged))
-        match chance.randint(0, 4):
-            case 0:
-                del damaged[at : at + chance.randint(1, 9)]
-            case 1:
-                damaged[at:at] = damaged[at : at + chance.randint(1, 30)]
-            case 2:
-                damaged[at : at + 1] = bytes([chance.randint(0, 255)])
-            case 3:
-                damaged[at:at] = chance.choice(CULPRITS)
-            case _:
-                other = chance.choice(SMALL).body
-                start = chance.randint(0, len(other))
-                damaged[at:at] = other[start : start + chance.randint(1, 200)]
-    return bytes(damaged)
-
-
-CULPRITS = (
-    b"{",
-    b"[",
-    b"}",
-    b'"',
-    b"\r",
-    b"\n",
-    b"\n\n",
-    b"null",
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"\\ud83d",
-    b"\x00",
-    b"data: ",
-)
-
-
-class Replies(httpx2.AsyncBaseTransport):
-    """Answers every request with these bytes, one at a time."""
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, steps: Iterable[bytes | float]) -> None:
+        self.steps = steps
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, stream=Body(self.body))
+        return httpx2.Response(200, stream=Body(self.steps))
 
 
 class Body(httpx2.AsyncByteStream):
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, steps: Iterable[bytes | float]) -> None:
+        self.steps = steps
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for data in cut(self.body, 997):
-            yield data
-
-
-def as_wanted(done: Assembled) -> dict[str, Any]:
-    message: AssistantMessage = done.message
-    return {
-        "text": message.content,
-        "calls": message.tool_calls,
-        "finish": done.finish,
-        "extra": json.loads(message.extra) if message.extra is not None else None,
-        "usage": done.usage,
-    }
-
-
-def wanted_of(result: Becomes) -> dict[str, Any]:
-    return {
-        "text": result.text,
-        "calls": tuple(ToolCall(*call) for call in result.calls),
-        "finish": result.finish,
-        "extra": result.extra,
-        "usage": result.usage,
-    }
+        for step in self.steps:
+            if isinstance(step, bytes):
+                yield step
+            else:
+                await asyncio.sleep(step)

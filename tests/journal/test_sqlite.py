@@ -19,7 +19,7 @@ from agentrt.events import Fact, RunStarted, ToolReturned
 from agentrt.journal.journal import Journal
 from agentrt.journal.memory import MemoryJournal
 from agentrt.journal.sqlite import SqliteJournal
-from agentrt.messages import UserMessage, text_of
+from agentrt.messages import ImagePart, TextPart, UserMessage, text_of
 from agentrt.testing import ScriptedModel, assert_no_leaks, reply
 
 
@@ -364,5 +364,28 @@ def test_what_ten_thousand_appends_cost(tmp_path: Path) -> None:
         async with opened(tmp_path / "j.db") as journal:
             print(await _figures("sqlite", journal, 10_000))
         print(await _figures("memory", MemoryJournal(), 10_000))
+
+    asyncio.run(main())
+
+
+def test_images_are_kept_byte_by_byte_and_sent_again_with_their_thread(tmp_path: Path) -> None:
+    picture = ImagePart(data=bytes(range(256)), media_type="image/png", detail="low")
+    asked = UserMessage((TextPart("Which?"), picture, ImagePart(url="https://x/a.png")))
+    agent = Agent(name="a", model="p:m")
+
+    async def main() -> None:
+        model = ScriptedModel(["A parrot.", "Green."])
+        for question in ([asked], "Which colour?"):
+            journal = f"sqlite:{tmp_path / 'j.db'}"
+            async with Runtime(journal=journal, providers=[model.provider("p")]):
+                answer = await run(agent, question, thread="t")
+        assert answer.messages[0] == asked
+        first, second = (body["messages"][0]["content"] for body in model.requests)
+        assert first == second
+        assert [part["type"] for part in first] == ["text", "image_url", "image_url"]
+        async with opened(tmp_path / "j.db") as reader:
+            facts = await reader.read((await reader.runs())[0].run_id)
+        assert isinstance(facts[0], RunStarted)
+        assert facts[0].messages == (asked,)
 
     asyncio.run(main())

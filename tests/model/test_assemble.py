@@ -9,7 +9,7 @@ import pytest
 
 from agentrt.errors import ReplyIncomplete
 from agentrt.messages import Usage
-from agentrt.model import assemble
+from agentrt.model import arriving
 from agentrt.model.assemble import Assembler
 from agentrt.model.model import ReasoningPiece, TextPiece
 
@@ -70,8 +70,92 @@ def test_the_last_usage_counts_and_nonsense_in_it_is_zero() -> None:
     assert assembler.finish().usage == Usage(input_tokens=0, output_tokens=4, cached_tokens=3, requests=1)
 
 
+@pytest.mark.parametrize("placeholder", [{}, {"prompt_tokens": 0, "completion_tokens": 0}, None, 7])
+def test_usage_that_counts_nothing_does_not_replace_usage(placeholder: object) -> None:
+    assembler = Assembler()
+    for usage in ({"prompt_tokens": 1, "completion_tokens": 2}, placeholder):
+        assembler.feed(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+    assembler.feed(chunk("stop"))
+    assert assembler.finish().usage == Usage(input_tokens=1, output_tokens=2, requests=1)
+
+
+def test_a_finish_reason_that_more_of_the_answer_follows_was_none() -> None:
+    assembler = Assembler()
+    states: list[bool] = []
+    for data in (chunk("stop", reasoning_content="Hm."), chunk(content=""), chunk(content="x"), chunk("stop")):
+        assembler.feed(data)
+        states.append(assembler.finished)
+    assert states == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "finish"),
+    [
+        (("stop", "length"), "length"),
+        (("length", "stop"), "length"),
+        (("content_filter", "length"), "length"),
+        (("tool_calls", "stop"), "stop"),
+        (("SAFETY: blocked", "stop"), "content_filter"),
+    ],
+)
+def test_of_several_finish_reasons_the_one_that_tells_most_counts(reasons: tuple[str, ...], finish: str) -> None:
+    assembler = Assembler()
+    assembler.feed(chunk(content="x"))
+    for reason in reasons:
+        assembler.feed(chunk(reason))
+    assert assembler.finish().finish == finish
+
+
+def test_nothing_takes_back_that_a_reply_broke_off() -> None:
+    assembler = Assembler()
+    for data in (chunk("error"), chunk(content="x"), chunk("stop"), b"data: [DONE]\n\n"):
+        assembler.feed(data)
+    with pytest.raises(ReplyIncomplete, match='"error"'):
+        assembler.finish()
+
+
+def test_a_mark_of_byte_order_says_nothing_of_the_form() -> None:
+    body = b'{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}'
+    for data, pieces in ((body, 1), (chunk(content="Hello") + chunk("stop"), 0)):
+        assembler = Assembler()
+        for byte in b"\xef\xbb\xbf\r\n" + data:
+            assembler.feed(bytes([byte]))
+        done = assembler.finish()
+        assert (done.message.content, len(done.pieces)) == ("Hello", pieces)
+
+
+def test_reasoning_that_comes_in_pieces_of_a_list_is_put_together_again() -> None:
+    def details(*parts: dict[str, object]) -> bytes:
+        return chunk(reasoning_details=list(parts))
+
+    def text(said: str | None, index: int | None = 0, **fields: object) -> dict[str, object]:
+        return {"type": "reasoning.text", "text": said, "format": "f1", "index": index, **fields}
+
+    assembler = Assembler()
+    data = {"type": "reasoning.encrypted", "data": "x", "index": 1}
+    for part in (
+        details(text("Let ")),
+        details(text("me "), text("see.")),
+        details(text(None, signature="s1")),
+        details(data),
+        details(data),
+        details(text("Then", 2)),
+        details(text("loose", None)),
+        details(text("loose", None)),
+    ):
+        assembler.feed(part)
+    assembler.feed(chunk("stop", content="Hello"))
+    assert json.loads(assembler.finish().message.extra or "")["reasoning_details"] == [
+        text("Let me see.", signature="s1"),
+        data,
+        text("Then", 2),
+        text("loose", None),
+        text("loose", None),
+    ]
+
+
 def test_a_reply_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "LARGEST_REPLY", 1_000)
+    monkeypatch.setattr(arriving, "LARGEST_REPLY", 1_000)
     assembler = Assembler()
     assembler.feed(chunk(content="x" * 500))
     with pytest.raises(ReplyIncomplete, match="at most 1,000 bytes"):

@@ -96,3 +96,28 @@ def test_ids_are_unique_and_what_is_told_is_what_results(parts: list[CallPart]) 
     assert {call.id: call.arguments for call in made} == {call_id: text or "{}" for call_id, text in told.items()}
     sent = "".join((one.function.arguments or "") for one in parts if one.function)
     assert sorted(sent) == sorted("".join(told.values()))
+
+
+def test_a_name_in_fragments_is_told_as_far_as_it_is_known() -> None:
+    assembler = CallAssembler()
+    assert assembler.add(part("", "edit_ex", index=0, id="a")) == ArgumentsPiece("a", "edit_ex", "")
+    assert assembler.add(part("", "isting", index=0)) == ArgumentsPiece("a", "edit_existing", "")
+    assert assembler.add(part("{}", index=0)) == ArgumentsPiece("a", "edit_existing", "{}")
+    assert assembler.calls() == [ToolCall("a", "edit_existing", "{}")]
+
+
+def test_a_second_name_begins_a_call_where_there_are_no_ids_or_arguments_have_begun() -> None:
+    without_ids, begun = CallAssembler(), CallAssembler()
+    for one in (part("", "one", index=0), part("", "two", index=0)):
+        without_ids.add(one)
+    for one in (part("{}", "one", index=0, id="a"), part("", "two", index=0)):
+        begun.add(one)
+    assert [call.name for call in without_ids.calls()] == ["one", "two"]
+    assert [call.name for call in begun.calls()] == ["one", "two"]
+
+
+def test_a_name_that_comes_after_arguments_is_told() -> None:
+    assembler = CallAssembler()
+    assert assembler.add(part("{", index=0, id="a")) == ArgumentsPiece("a", "", "{")
+    assert assembler.add(part("", "look", index=0)) == ArgumentsPiece("a", "look", "")
+    assert assembler.add(part("}", "look", index=0)) == ArgumentsPiece("a", "look", "}")

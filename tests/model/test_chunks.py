@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import pytest
 
 from agentrt.errors import ReplyIncomplete
-from agentrt.model.chunks import DEPTH, CallPart, Chunk, Delta, FunctionPart, StrangeDelta, read_chunk
+from agentrt.model.chunks import CallPart, Chunk, Delta, FunctionPart, StrangeDelta, read_chunk
+from agentrt.model.loose import DEPTH
 
 PLAIN: dict[str, Any] = {
     "object": "chat.completion.chunk",
@@ -93,3 +95,29 @@ def test_what_is_kept_is_capped_even_in_a_short_chunk() -> None:
 def test_brackets_in_strings_are_not_depth() -> None:
     chunk = read({"choices": [{"delta": {"content": '[{"' * 2_000}}]})
     assert first(chunk).content == '[{"' * 2_000
+
+
+@pytest.mark.parametrize(
+    "marked", [{"error": "x"}, {"object": "error"}, {"type": "error"}, {"type": "error", "error": {}}]
+)
+def test_an_error_is_seen_in_whatever_way_it_is_marked(marked: dict[str, object]) -> None:
+    assert read(marked).error == (marked.get("error") or marked)
+    assert not read({"type": "ping", "object": "chunk", "error": None}).error
+
+
+def test_an_error_is_no_deeper_than_anything_else() -> None:
+    with pytest.raises(ReplyIncomplete, match="too deep"):
+        read_chunk(b'{"error":' + b"[" * 300 + b"]" * 300 + b"}")
+
+
+def test_calls_are_found_in_the_forms_of_all_years() -> None:
+    function = {"name": "f", "arguments": "{}"}
+    for delta in ({"tool_calls": [{"function": function, "x": 1}]}, {"tool_calls": {"function": function}}):
+        assert calls_of(delta) == [FunctionPart("f", "{}")]
+    assert calls_of({"function_call": function}) == [FunctionPart("f", "{}")]
+    assert calls_of({"function_call": function, "tool_calls": [{"function": function}]}) == [FunctionPart("f", "{}")]
+    assert calls_of({"function_call": None}) == []
+
+
+def calls_of(delta: Mapping[str, object]) -> list[FunctionPart | None]:
+    return [call.function for call in first(read({"choices": [{"delta": delta}]})).tool_calls or ()]

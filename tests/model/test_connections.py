@@ -8,9 +8,12 @@ import pytest
 from agentrt.errors import ProviderUnreachable, ReplyIncomplete
 from agentrt.model.connections import Connections
 from agentrt.model.settings import Settings
+from agentrt.profiles import OPENAI, Profile
 
 
-def connections(base_url: str | None = "http://x:8000/v1/", key: str = "hush-hush") -> Connections:
+def connections(
+    base_url: str | None = "http://x:8000/v1/", key: str = "hush-hush", profile: Profile = OPENAI
+) -> Connections:
     return Connections(
         Settings(
             name="x",
@@ -21,6 +24,7 @@ def connections(base_url: str | None = "http://x:8000/v1/", key: str = "hush-hus
             first_byte_timeout=60.0,
             idle_timeout=30.0,
             wall=lambda: 0.0,
+            profile=profile,
         )
     )
 
@@ -33,9 +37,24 @@ def test_who_asks_is_said_by_key_and_to_openai_by_organization_and_project(monke
     assert "OpenAI-Project" not in connections(None).signed()
 
 
-def test_an_address_may_end_in_a_slash_and_openais_is_known() -> None:
+def test_a_service_may_want_its_key_in_another_header_and_more_of_them() -> None:
+    profile = Profile(key_header="api-key", headers={"X-Version": "1"})
+    assert connections(profile=profile).signed() == {
+        "api-key": "hush-hush",
+        "User-Agent": "agentrt",
+        "X-Version": "1",
+    }
+
+
+def test_an_address_may_end_in_a_slash_and_usual_ones_are_known() -> None:
     assert connections().base_url == "http://x:8000/v1"
     assert connections(None).base_url == "https://api.openai.com/v1"
+    assert connections(None, profile=Profile(base_url="http://y/v1")).address("/embeddings") == "http://y/v1/embeddings"
+
+
+def test_a_query_goes_behind_every_address() -> None:
+    profile = Profile(query={"api-version": "2024-10-21", "x": "a b"})
+    assert connections(profile=profile).address("/z") == "http://x:8000/v1/z?api-version=2024-10-21&x=a+b"
 
 
 def test_a_connection_that_breaks_is_called_by_how_far_it_had_come() -> None:

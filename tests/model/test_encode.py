@@ -8,16 +8,34 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.types.chat import (
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartTextParam,
+    completion_create_params,
+)
+from openai.types.shared_params import ResponseFormatJSONSchema
+from pydantic import TypeAdapter
 
-from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage, ToolSpec, UserMessage
+from agentrt.messages import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    ToolSpec,
+    UserMessage,
+)
 from agentrt.model.encode import encode_request
 from agentrt.model.model import ModelRequest
+from agentrt.profiles import OPENAI, PROFILES, Profile
 
 LOOK = ToolSpec("look", "Looks.", msgspec.Raw(b'{"type":"object","properties":{"q":{"type":"string"}}}'))
 
 
-def sent(*messages: Message, **fields: Any) -> Any:
-    return json.loads(encode_request(ModelRequest("m", messages, **fields)))
+def sent(*messages: Message, profile: Profile = OPENAI, **fields: Any) -> Any:
+    return json.loads(encode_request(ModelRequest("m", messages, **fields), profile))
 
 
 def test_a_small_request_says_no_more_than_it_must() -> None:
@@ -83,6 +101,71 @@ def test_what_the_provider_wants_back_goes_back_and_replaces_nothing_of_ours() -
     assert message["tool_calls"][1]["sig"] == "s"
 
 
+def test_images_are_sent_by_address_or_as_data() -> None:
+    picture = ImagePart(data=b"\x89PNG", media_type="image/png", detail="low")
+    content = sent(UserMessage((TextPart("Which?"), picture, ImagePart(url="https://x/a.png"))))["messages"][0][
+        "content"
+    ]
+    assert content == [
+        {"type": "text", "text": "Which?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw==", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://x/a.png"}},
+    ]
+    TypeAdapter(ChatCompletionContentPartTextParam).validate_python(content[0], strict=True)
+    for part in content[1:]:
+        TypeAdapter(ChatCompletionContentPartImageParam).validate_python(part, strict=True)
+
+
+def test_a_schema_is_asked_for_to_the_letter() -> None:
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    asked = sent(UserMessage("hi"), schema=msgspec.Raw(json.dumps(schema).encode()))["response_format"]
+    assert asked == {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+    TypeAdapter(ResponseFormatJSONSchema).validate_python(asked, strict=True)
+
+
+def test_the_bound_of_a_reply_goes_by_the_name_that_the_endpoint_knows() -> None:
+    known = completion_create_params.CompletionCreateParamsStreaming.__annotations__
+    for name in ("max_completion_tokens", "max_tokens"):
+        body = sent(UserMessage("hi"), profile=Profile(max_tokens=name), max_output_tokens=5)
+        assert {key: body[key] for key in body if key.startswith("max")} == {name: 5}
+        assert name in known
+
+
+def test_an_endpoint_is_asked_for_no_stream_and_no_usage_that_it_cannot_give() -> None:
+    assert "stream_options" not in sent(UserMessage("hi"), profile=Profile(usage_in_stream=False))
+    whole = sent(UserMessage("hi"), profile=Profile(stream=False))
+    assert whole["stream"] is False
+    assert "stream_options" not in whole
+
+
+def test_an_endpoint_is_given_back_only_what_it_takes() -> None:
+    extra = json.dumps({"reasoning": "Hm.", "x": 1, "tool_calls": [{"sig": "s"}]})
+    said = AssistantMessage("", (ToolCall("a", "look"),), extra)
+    all_of_it = sent(said)["messages"][0]
+    assert (all_of_it["x"], all_of_it["tool_calls"][0]["sig"]) == (1, "s")
+    some = sent(said, profile=Profile(given_back=frozenset({"reasoning"})))["messages"][0]
+    assert (some["reasoning"], "x" in some, "sig" in some["tool_calls"][0]) == ("Hm.", False, False)
+    none = sent(said, profile=PROFILES["groq"])["messages"][0]
+    assert set(none) == {"role", "content", "tool_calls"}
+
+
+def test_what_an_endpoint_needs_beside_calls_is_there_even_if_it_is_empty() -> None:
+    calls = (ToolCall("a", "look"),)
+    messages = sent(
+        AssistantMessage("", calls),
+        AssistantMessage("", calls, '{"reasoning_content":"Hm.","x":1}'),
+        AssistantMessage("Hello"),
+        profile=PROFILES["deepseek"],
+    )["messages"]
+    assert [message.get("reasoning_content") for message in messages] == ["", "Hm.", None]
+    assert "x" not in messages[1]
+
+
+def test_options_go_out_as_they_are() -> None:
+    body = sent(UserMessage("hi"), options={"reasoning_effort": "low", "user": "\ud800"}, max_output_tokens=5)
+    assert body == sent(UserMessage("hi"), max_output_tokens=5) | {"reasoning_effort": "low", "user": "\ufffd"}
+
+
 def test_unknown_fields_of_calls_go_nowhere_when_there_are_no_calls() -> None:
     assert sent(AssistantMessage("Hello", (), '{"tool_calls":[{"sig":"s"}]}'))["messages"] == [
         {"role": "assistant", "content": "Hello"}
@@ -94,6 +177,10 @@ def test_lone_surrogates_are_replaced_wherever_they_stand() -> None:
     body = sent(UserMessage("a\ud83d"), ToolMessage("a", "look", "\udc00b"), tools=(tool,))
     assert [message["content"] for message in body["messages"]] == ["a\ufffd", "\ufffdb"]
     assert body["tools"][0]["function"]["description"] == "Looks\ufffd."
+    content = sent(UserMessage((TextPart("\ud800"), ImagePart(data=b"x", media_type="image/png"))))["messages"][0][
+        "content"
+    ]
+    assert (content[0]["text"], content[1]["image_url"]["url"]) == ("\ufffd", "data:image/png;base64,eA==")
 
 
 def test_the_same_request_gives_the_same_bytes_and_a_longer_one_begins_alike() -> None:

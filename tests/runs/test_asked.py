@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentrt.errors import SettingInvalid
-from agentrt.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
+from agentrt.messages import AssistantMessage, ImagePart, TextPart, ToolCall, ToolMessage, UserMessage
 from agentrt.runs.asked import as_deadline, as_messages
 
 CALLED = AssistantMessage("", (ToolCall("a", "stock"), ToolCall("b", "stock")))
@@ -38,6 +38,39 @@ def test_a_question_comes_behind_what_was_said_before() -> None:
 def test_what_no_provider_would_take_is_refused_where_it_enters(input: Any, before: Any, says: str) -> None:
     with pytest.raises(SettingInvalid, match=re.escape(says)):
         as_messages(input, before)
+
+
+def test_a_question_may_hold_images() -> None:
+    for image in (
+        ImagePart(data=b"x", media_type="image/svg+xml"),
+        ImagePart(url="https://x/a.png", detail="low"),
+        ImagePart(url="data:image/png;base64,eA=="),
+    ):
+        asked = [UserMessage((TextPart("Which?"), image))]
+        assert as_messages(asked, ()) == tuple(asked)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ((), "at least one, not ()"),
+        ([TextPart("x")], "a text or a tuple of parts"),
+        (None, "a text or a tuple of parts"),
+        (("x",), "expected parts, TextPart(...) or ImagePart(...), and got 'x'"),
+        ((ImagePart(),), "either data or a url; here it has neither"),
+        ((ImagePart(data=b"x", media_type="image/png", url="https://x"),), "here it has both"),
+        ((ImagePart(data=b"x"),), 'ImagePart(media_type=None): expected that of its data, e.g. "image/png"'),
+        ((ImagePart(data=b"x", media_type="text/html"),), "media_type='text/html'): expected that of its data"),
+        ((ImagePart(data=b"", media_type="image/png"),), "without a byte"),
+        ((ImagePart(url="a.png"),), "url='a.png'): expected an address"),
+        ((ImagePart(url="file:///etc/passwd"),), "expected an address"),
+        ((ImagePart(url=""),), "expected an address"),
+    ],
+)
+def test_an_image_that_no_provider_would_take_is_refused_where_it_enters(content: Any, says: str) -> None:
+    for asked, before in (([UserMessage(content)], ()), ("How many?", [UserMessage(content)])):
+        with pytest.raises(SettingInvalid, match=re.escape(says)):
+            as_messages(asked, before)
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, nan, inf])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ag_ui.core import UserMessage as TheirUserMessage
 
-from agentrt.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
+from agentrt.messages import AssistantMessage, ImagePart, Message, TextPart, ToolCall, ToolMessage, UserMessage
 from agentrt.server.inputs import conversation
 from agentrt.server.protocol import Refused, RunAgentInput
 
@@ -36,6 +37,36 @@ def test_a_turn_is_what_the_user_said() -> None:
     ]
 
 
+def image(**source: str) -> dict[str, Any]:
+    message = {**HI, "content": [{"type": "text", "text": "Which?"}, {"type": "image", "source": source}]}
+    TheirUserMessage.model_validate(message)
+    return message
+
+
+def test_a_turn_may_hold_images() -> None:
+    data, url = {"type": "data", "value": "iVBORw==", "mimeType": "image/png"}, {"type": "url", "value": "https://x/a"}
+    assert read(image(**data), image(**url)) == [
+        UserMessage((TextPart("Which?"), ImagePart(data=b"\x89PNG", media_type="image/png"))),
+        UserMessage((TextPart("Which?"), ImagePart(url="https://x/a"))),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({"type": "data", "value": "no base64!", "mimeType": "image/png"}, "content[1].source.value: Invalid base64"),
+        ({"type": "data", "value": "eA==", "mimeType": "text/html"}, "media_type='text/html'"),
+        ({"type": "data", "value": "", "mimeType": "image/png"}, "without a byte"),
+        ({"type": "url", "value": "javascript:x"}, "expected an address"),
+        ({"type": "file", "value": "f1"}, "[0].content[1].source.type: Invalid value"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_refused(source: dict[str, str], says: str) -> None:
+    code, message = refusal(image(**source))
+    assert code == "invalid_input"
+    assert message.startswith("input.messages") and says in message
+
+
 def test_a_client_that_keeps_the_history_sends_all_of_it() -> None:
     answer = {"id": "a2", "role": "assistant", "content": "42 are left."}
     assert read(HI, CALLED, RESULT, answer, HI, history="client") == [
@@ -59,7 +90,8 @@ def test_a_client_that_keeps_the_history_sends_all_of_it() -> None:
         (({"role": [[["x"]]], "content": "x"},), "server", "got list"),
         (({"role": "user"},), "server", "messages[0]: Object missing required field `content`"),
         (({"role": "user", "content": 7},), "server", "messages[0].content: Expected `str | array`, got `int`"),
-        (({"role": "user", "content": [{"type": "image", "url": "x"}]},), "server", "content[0].type: Invalid value"),
+        (({"role": "user", "content": [{"type": "audio", "url": "x"}]},), "server", "content[0].type: Invalid value"),
+        (({"role": "user", "content": [{"type": "image", "url": "x"}]},), "server", "missing required field `source`"),
         (({"role": "user", "content": [{"type": "text"}]},), "server", "content[0]: Object missing required field"),
         ((HI, {"role": "assistant", "toolCalls": [{"id": "c"}]}, HI), "client", "[1].toolCalls[0]: Object missing"),
         ((HI, CALLED, HI), "client", "tool calls without a ToolMessage"),

@@ -16,13 +16,13 @@ from typing import Any
 
 from agentrt.errors import ReplyIncomplete
 from agentrt.messages import AssistantMessage, FinishReason, Usage
-from agentrt.model.assemble import LARGEST_REPLY, Assembled
+from agentrt.model.arriving import Arriving
+from agentrt.model.assemble import Assembled
 from agentrt.model.calls import CallAssembler
 from agentrt.model.chunks import CallPart, FunctionPart
-from agentrt.model.failures import EXCERPT, excerpt, in_band
+from agentrt.model.failures import in_band
 from agentrt.model.loose import as_object, as_objects, as_string, as_whole, read_object
 from agentrt.model.model import Piece, ReasoningPiece, TextPiece
-from agentrt.model.sse import EventSplitter
 
 _FINISH: dict[str, FinishReason] = {
     "max_tokens": "length",
@@ -42,11 +42,7 @@ class MessagesAssembler:
     def __init__(self) -> None:
         self.heard = 0
         self.done = False
-        self._streamed: bool | None = None
-        self._events = EventSplitter()
-        self._body: list[bytes] = []
-        self._start = b""
-        self._size = 0
+        self._arriving = Arriving()
         self._answered = False
         self._stop: str | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -61,38 +57,19 @@ class MessagesAssembler:
         return self.done or self._stop is not None
 
     def feed(self, data: bytes) -> list[Piece]:
-        self._size += len(data)
-        if self._size > LARGEST_REPLY:
-            raise ReplyIncomplete(f"the reply is too large: at most {LARGEST_REPLY:,} bytes are read")
-        if not self._answered and len(self._start) < EXCERPT:
-            self._start = (self._start + data)[:EXCERPT]
-        if self._streamed is None:
-            data = data.lstrip()
-            if not data:
-                return []
-            self._streamed = data[:1] not in (b"{", b"[")
-        if not self._streamed:
-            self.heard += 1
-            self._body.append(data)
-            return []
         pieces: list[Piece] = []
-        for event in self._events.feed(data):
+        for event in self._arriving.feed(data):
             self._take(event, pieces)
-        if self._events.amid_data:
-            self.heard += 1
+        self.heard += self._arriving.alive
         return pieces
 
     def finish(self) -> Assembled:
         pieces: list[Piece] = []
-        if self._streamed is False:
-            self._absorb_whole(read_object(b"".join(self._body)), pieces)
-        else:
-            for event in self._events.close():
-                try:
-                    self._take(event, pieces)
-                except ReplyIncomplete:
-                    if not self.finished:
-                        raise  # of a finished reply, nothing is missing
+        for left in self._arriving.close():
+            if self._arriving.whole:
+                self._absorb_whole(read_object(left), pieces)
+            else:
+                self._take_last(left, pieces)
         finish = self._reason()
         calls = self._calls.calls() if finish in ("tool_calls", "length") else []
         text = "".join(part for _, parts in sorted(self._texts.items()) for part in parts)
@@ -126,6 +103,14 @@ class MessagesAssembler:
             self._stop = as_string(as_object(value.get("delta")).get("stop_reason")) or self._stop
         elif kind == "message_stop":
             self.done = True
+
+    def _take_last(self, event: bytes, pieces: list[Piece]) -> None:
+        """What stands behind the last blank line."""
+        try:
+            self._take(event, pieces)
+        except ReplyIncomplete:
+            if not self.finished:
+                raise  # of a finished reply, nothing is missing
 
     def _absorb_whole(self, message: dict[str, Any], pieces: list[Piece]) -> None:
         """A reply that was not streamed."""
@@ -201,20 +186,14 @@ class MessagesAssembler:
     # ---- the end -----------------------------------------------------------------------------------------
 
     def _reason(self) -> FinishReason:
-        if not self.finished or not self._answered:
-            raise ReplyIncomplete(self._what_is_missing())
+        if not self._answered:
+            raise self._arriving.instead("a stream of events or a message in JSON")
+        if not self.finished:
+            raise ReplyIncomplete("the reply broke off: neither a stop reason nor message_stop came")
         reason = _FINISH.get(self._stop or "") or ("tool_calls" if self._calls.calls() else "stop")
         if reason == "length" and not self._calls.all_whole():
             raise ReplyIncomplete("the model ran out of output tokens in the middle of a tool call")
         return reason
-
-    def _what_is_missing(self) -> str:
-        if self._answered:
-            return "the reply broke off: neither a stop reason nor message_stop came"
-        if not self._size:
-            return "the reply is empty"
-        came = excerpt(self._start.decode("utf-8", "replace"))
-        return f"expected a stream of events or a message in JSON, came {came!r}"
 
     def _layout(self) -> str | None:
         """The blocks in their places, if there are any that the message itself does not hold."""
