@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent, Budget
-    from agentrt.errors import AgentrtError, RunFailed, ToolError
+    from agentrt.errors import (
+        AgentrtError,
+        ProviderError,
+        ProviderExhausted,
+        ProviderRefused,
+        ProviderThrottled,
+        ProviderUnavailable,
+        ProviderUnreachable,
+        RunFailed,
+        ToolError,
+    )
     from agentrt.gate.limits import Limits
     from agentrt.ingesting import ingest
-    from agentrt.messages import Answer
+    from agentrt.messages import Answer, ImagePart, TextPart, UserMessage
+    from agentrt.model.answers import raise_for_provider
     from agentrt.providers import Provider
     from agentrt.runtime import Runtime
     from agentrt.server.listen import serve
@@ -33,13 +44,23 @@ __all__ = [
     "Answer",
     "Budget",
     "Context",
+    "ImagePart",
     "Limits",
     "Provider",
+    "ProviderError",
+    "ProviderExhausted",
+    "ProviderRefused",
+    "ProviderThrottled",
+    "ProviderUnavailable",
+    "ProviderUnreachable",
     "RunFailed",
     "Runtime",
+    "TextPart",
     "Tool",
     "ToolError",
+    "UserMessage",
     "ingest",
+    "raise_for_provider",
     "run",
     "serve",
     "stream",
@@ -52,13 +73,23 @@ _HOME = {
     "Answer": "agentrt.messages",
     "Budget": "agentrt.agent",
     "Context": "agentrt.toolbox.context",
+    "ImagePart": "agentrt.messages",
     "Limits": "agentrt.gate.limits",
     "Provider": "agentrt.providers",
+    "ProviderError": "agentrt.errors",
+    "ProviderExhausted": "agentrt.errors",
+    "ProviderRefused": "agentrt.errors",
+    "ProviderThrottled": "agentrt.errors",
+    "ProviderUnavailable": "agentrt.errors",
+    "ProviderUnreachable": "agentrt.errors",
     "RunFailed": "agentrt.errors",
     "Runtime": "agentrt.runtime",
+    "TextPart": "agentrt.messages",
     "Tool": "agentrt.toolbox.define",
     "ToolError": "agentrt.errors",
+    "UserMessage": "agentrt.messages",
     "ingest": "agentrt.ingesting",
+    "raise_for_provider": "agentrt.model.answers",
     "run": "agentrt.verbs",
     "serve": "agentrt.server.listen",
     "stream": "agentrt.verbs",

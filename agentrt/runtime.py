@@ -138,12 +138,13 @@ class Runtime:
         return self._epoch + asyncio.get_running_loop().time()
 
     def check(self, agent: Agent[Any]) -> None:
-        """See at once whether the agent's models can be asked, before anything is set up for it.
+        """See at once whether the agent's models and its tools' providers can be asked, before anything is set up.
 
         Raises:
-            ProviderUnknown, KeyMissing: it cannot.
+            ProviderUnknown, KeyMissing: one of them cannot.
+            SettingInvalid: a tool brings a provider along that differs from another of its name.
         """
-        self._candidates(agent)
+        self._ports(agent)
 
     def embedder(self, model: str, *, dims: int | None = None) -> GateEmbedder:
         """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
@@ -332,7 +333,17 @@ class Runtime:
             raise SettingInvalid(f'run_id="{run_id}": a run of this id lives in this Runtime; see `Runtime.find`')
 
     def _ports(self, agent: Agent[Any]) -> Ports:
-        return Ports(journal=self._journal, candidates=self._candidates(agent), caller=self._caller, now=self.now)
+        gate_of = self._services.gate
+        for tool in agent.tools:
+            if tool.provider is not None:
+                gate_of(tool.provider)  # who names nobody's provider is told so before anything is asked
+        return Ports(
+            journal=self._journal,
+            candidates=self._candidates(agent),
+            caller=self._caller,
+            gate_of=gate_of,
+            now=self.now,
+        )
 
     def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
         services = ((name, self._service(name)) for name in (agent.model, *agent.fallbacks))

@@ -44,7 +44,8 @@ class Egress:
 
         Raises:
             EgressRefused: The URL, an address, a redirect, the size, the type or the time is not allowed.
-            EgressFailed: It is allowed but did not come.
+            EgressFailed: It is allowed but did not come; as `HostResting` if its host said for how long it wants to be
+                left alone.
         """
         if self._hops is None:
             from agentrt.egress.hops import Hops  # noqa: PLC0415  # slow: see above
@@ -53,7 +54,7 @@ class Egress:
         clock = asyncio.timeout(self.policy.timeout)
         try:
             async with clock:
-                return await self._hops.follow(url)
+                return await self._hops.follow(url, clock)
         except TimeoutError:
             if not clock.expired():
                 raise

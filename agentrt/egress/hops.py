@@ -7,6 +7,7 @@ userinfo, port); `connect.py` judges the address at the moment of connecting; `b
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 
@@ -16,12 +17,14 @@ import httpx2
 from agentrt.egress.body import Body
 from agentrt.egress.connect import CheckedNetwork, Resolve
 from agentrt.egress.fetched import Fetched
+from agentrt.egress.hosts import Hosts
 from agentrt.egress.media import media_type
 from agentrt.egress.policy import EgressPolicy
 from agentrt.errors import EgressFailed, EgressRefused
 from agentrt.offloop import aside
 
 _PORTS = {"http": 80, "https": 443}
+_BUSY = {429, 503}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _URL_LENGTH = 8192
 _CONNECTIONS = 20
@@ -37,14 +40,15 @@ class Hops:
     ) -> None:
         self._policy = policy
         self._network = CheckedNetwork(policy, resolve, network)
+        self._hosts = Hosts(policy)
         self._pools: dict[str, httpcore2.AsyncConnectionPool] = {}
 
-    async def follow(self, url: str) -> Fetched:
-        """The answer at the end of the redirects from `url`."""
+    async def follow(self, url: str, clock: asyncio.Timeout | None = None) -> Fetched:
+        """The answer at the end of the redirects from `url`; `clock` stands still while a host is waited for."""
         here = self._judged(url, None)
         for _ in range(self._policy.redirects + 1):
             try:
-                answer = await self._ask(here)
+                answer = await self._ask_in_turn(here, clock)
             except _WENT_WRONG as error:
                 raise EgressFailed(f'"{_short(here)}" could not be read: {error or type(error).__name__}') from error
             if isinstance(answer, Fetched):
@@ -72,11 +76,19 @@ class Hops:
             raise EgressRefused(f'"{_safe(text)}" is refused: only http and https leave here, not "{url.scheme}"')
         if not url.raw_host:
             raise EgressRefused(f'"{_safe(text)}" has no host')
-        port = url.port if url.port is not None else _PORTS[url.scheme]
-        if port not in self._policy.ports and not self._policy.exempts(url.raw_host.decode("ascii"), port):
+        host, port = _place(url)
+        if port not in self._policy.ports and not self._policy.exempts(host, port):
             allowed = ", ".join(map(str, sorted(self._policy.ports)))
             raise EgressRefused(f'"{_short(url)}" is refused: port {port} is not among those allowed ({allowed})')
         return url
+
+    async def _ask_in_turn(self, url: httpx2.URL, clock: asyncio.Timeout | None) -> Fetched | str:
+        host, port = _place(url)
+        async with self._hosts.turn(host, port, clock):
+            answer = await self._ask(url)
+        if isinstance(answer, Fetched) and answer.status in _BUSY and answer.retry_after is not None:
+            self._hosts.rest(host, port, answer.retry_after)
+        return answer
 
     async def _ask(self, url: httpx2.URL) -> Fetched | str:
         """One request: the answer, or the text of the Location to go to."""
@@ -132,6 +144,10 @@ class Hops:
             network_backend=self._network,
         )
         return self._pools.setdefault(scheme, pool)  # two may have got here at once; the first one's is kept
+
+
+def _place(url: httpx2.URL) -> tuple[str, int]:
+    return url.raw_host.decode("ascii"), url.port if url.port is not None else _PORTS[url.scheme]
 
 
 def _safe(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from agentrt.errors import SettingInvalid
+from agentrt.events import Priority
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock
 from agentrt.model.embeddings import DIMS, EmbeddingReply, EmbeddingRequest, Embeddings
@@ -30,12 +31,13 @@ class GateEmbedder:
             of this length, of others it is what they make.
         most_texts: Texts of one request.
         most_characters: Characters of one request, unless one text alone has more.
+        priority: At the gate. "interactive" is for who embeds the question of a person that waits.
 
     Raises:
         SettingInvalid: A number below 1, or a model whose vectors nobody knows, without `dims`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings
         self,
         embeddings: Embeddings,
         gate: Gate,
@@ -44,6 +46,7 @@ class GateEmbedder:
         dims: int | None = None,
         most_texts: int = MOST_TEXTS,
         most_characters: int = MOST_CHARACTERS,
+        priority: Priority = "background",
     ) -> None:
         self.name = f"{gate.key}:{model}"
         usual = DIMS.get(model)
@@ -62,6 +65,7 @@ class GateEmbedder:
         self._model = model
         self._most_texts = most_texts
         self._most_characters = most_characters
+        self._priority: Priority = priority
 
     async def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
         """One vector for each text, in order, asked for in as few requests as the limits allow, one after another.
@@ -75,7 +79,7 @@ class GateEmbedder:
         vectors: list[bytes] = []
         for batch in self._batches(texts):
             request = EmbeddingRequest(self._model, batch, self.dims, self._shortened)
-            knock = Knock(tokens=self._tokens(batch), model=self._model)
+            knock = Knock(tokens=self._tokens(batch), model=self._model, priority=self._priority, idempotent=True)
             vectors += (await self._gate.call(partial(self._attempt, request), knock)).vectors
         return vectors
 
@@ -95,7 +99,7 @@ class GateEmbedder:
 
     def _tokens(self, texts: Sequence[str]) -> int:
         """What to reserve. Counting takes longer than sending, so it is done only where it matters."""
-        return 0 if self._gate.limits.tokens is None else sum(count(text, self._model) for text in texts)
+        return sum(count(text, self._model) for text in texts) if self._gate.counts_tokens(self._model) else 0
 
     async def _attempt(self, request: EmbeddingRequest, grant: Grant) -> EmbeddingReply:
         reply = await self._embeddings.embed(request)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from agentrt.egress.egress import Egress
+from agentrt.egress.hosts import HostResting
 from agentrt.offloop import OneThread
 from agentrt.pipeline.document import DocumentFailed, Raw, Reference
 
@@ -38,7 +40,10 @@ class Reader:
             self._files = self._files or OneThread("agentrt-files")
             content = await self._files.call(partial(_content, reference.path, self._max_bytes))
             return Raw(content, "", "utf-8", reference.path.name)
-        fetched = await self._egress.get(reference.url)
+        try:
+            fetched = await self._egress.get(reference.url)
+        except HostResting as error:  # to another document it said so; this one waits as long
+            raise DocumentFailed(str(error), kind=error.code, transient=True, retry_after=error.retry_after) from error
         if not 200 <= fetched.status < 300:
             raise DocumentFailed(
                 f"the server answered {fetched.status}",
@@ -58,9 +63,19 @@ def _content(path: Path, max_bytes: int) -> bytes:
             content = file.read(max_bytes + 1)
             if len(content) > max_bytes:
                 raise _too_large(path.stat().st_size, max_bytes)
-            return content
+            return _in_utf8(content)
     except OSError as error:
         raise DocumentFailed(f"the file cannot be read: {error.strerror}", kind="file") from error
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """A file states no charset; one that begins with the mark of UTF-16 is in that, if it can be read so."""
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        try:
+            return content.decode("utf-16").encode()
+        except UnicodeDecodeError:
+            pass
+    return content
 
 
 def _too_large(size: int, most: int) -> DocumentFailed:

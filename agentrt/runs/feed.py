@@ -31,7 +31,7 @@ class Feed:
         self._closed = False
         self._failure: BaseException | None = None
         self._closed_by: BaseException | None = None
-        self._waiting: list[Future[None]] = []
+        self._waiting: set[Future[None]] = set()
 
     def tell(self, event: AnyEvent, kept: Future[None] | None = None) -> None:
         """Add an event; with `kept`, it is shown only once that future is done."""
@@ -101,12 +101,11 @@ class Feed:
     async def changed(self) -> None:
         """Return once something more is shown, or nothing will be."""
         news: Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(news)
+        self._waiting.add(news)
         try:
             await news
         finally:
-            if news.cancelled():
-                self._waiting.remove(news)
+            self._waiting.discard(news)
 
     def _acknowledged(self, _kept: Future[None]) -> None:
         while self._pending and self._pending[0][1].done():
@@ -129,7 +128,7 @@ class Feed:
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, set()
         for news in waiting:
             if not news.done():
                 news.set_result(None)

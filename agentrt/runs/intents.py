@@ -24,7 +24,7 @@ OUTCOME_UNKNOWN = ToolOutcome(
 
 def may_run_again(tool: Tool[Any] | None) -> bool:
     """Whether an interrupted call of this tool may run once more; None is a tool that is no more."""
-    return tool is not None and (tool.effect == "read" or tool.idempotent)
+    return tool is not None and tool.repeatable
 
 
 def returned(call: ToolCall, outcome: ToolOutcome) -> ToolReturned:

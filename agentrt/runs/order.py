@@ -13,6 +13,7 @@ from agentrt.gate.grant import Spare
 from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.model import Model
+from agentrt.providers import Provider
 from agentrt.toolbox.call import Caller
 
 
@@ -48,9 +49,13 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """What a run reaches the world by. `now` is seconds since 1970; the first of `candidates` is asked if it can be."""
+    """What a run reaches the world by. `now` is seconds since 1970; the first of `candidates` is asked if it can be.
+
+    `gate_of` is the gate of a provider that a tool names.
+    """
 
     journal: Journal
     candidates: tuple[Candidate, ...]
     caller: Caller
+    gate_of: Callable[[Provider | str], Gate]
     now: Callable[[], float]

@@ -10,6 +10,7 @@ will ever be woken (`Deadlock`), or somebody spins without time passing (`Runawa
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 SPIN_LIMIT = 1_000_000
 """Steps of the loop at one instant after which it counts as spinning."""
+
+_DUE_LIMIT = 10
+"""Timers in a row that are due the moment they are set, with nothing else to do, after which a little time passes."""
 
 
 _OUTSIDE = frozenset({
@@ -40,6 +44,8 @@ class Runaway(RuntimeError):
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs on virtual seconds, from `start`. Use it through `run_virtual`."""
 
+    _ready: deque[asyncio.Handle]  # asyncio's own: what runs in the next step
+
     virtual = True
     """Told to what would start a thread: no thread can be waited for here."""
 
@@ -48,6 +54,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = start
         self._spins = 0
         self._steps = 0
+        self._due = 0
         self._planned: dict[int, Callable[[], object]] = {}
         # asyncio treats timers due within its resolution as due; 0 would let rounding errors spin for ever.
         self._clock_resolution = 1e-6
@@ -74,6 +81,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
             waiting = ", ".join(sorted(task.get_name() for task in asyncio.all_tasks(self)))
             raise Deadlock(f"all tasks wait for one another and no timer is set: {waiting}")
         self._spins = 0 if timeout > 0 else self._spins + 1
+        # Some set a timer for now, again and again, because by a rounding error its moment has not come. Between two
+        # looks at a real clock a little time passes; in that case it does so here, too.
+        self._due = 0 if timeout > 0 or self._ready else self._due + 1
+        if self._due == _DUE_LIMIT:
+            timeout, self._due = self._clock_resolution, 0
         if self._spins > SPIN_LIMIT:
             self._spins = 0  # what spins can still be cancelled
             raise Runaway(f"{SPIN_LIMIT} steps at {self._now} s and no time passes")

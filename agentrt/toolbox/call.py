@@ -23,11 +23,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from agentrt.errors import ToolError
+from agentrt.errors import ProviderError, ToolError
 from agentrt.events import ToolStatus
+from agentrt.gate.pace import Pace
 from agentrt.surrogates import mended_text
 from agentrt.toolbox.context import Context, Line
 from agentrt.toolbox.define import Tool
@@ -42,12 +44,16 @@ Work = asyncio.Future[str | BaseException]
 
 
 class ToolOutcome(msgspec.Struct, frozen=True):
-    """What came of a call. `content` is for the model, whatever the status; `code` is None for "ok"."""
+    """What came of a call. `content` is for the model, whatever the status; `code` is None for "ok".
+
+    `error` is the provider's error that the tool raised, for the provider's gate.
+    """
 
     status: ToolStatus
     content: str
     code: str | None = None
     seconds: float = 0.0
+    error: ProviderError | None = None
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
@@ -80,7 +86,7 @@ class Stragglers:
 
 
 class Caller:
-    """Runs tool calls, and owns what they share: the threads and the stragglers.
+    """Runs tool calls, and owns what they share: the threads, the stragglers, and the pace of each tool.
 
     Args:
         threads: Where plain functions run; daemon threads by default.
@@ -91,10 +97,27 @@ class Caller:
         self.stragglers = Stragglers()
         self._threads = threads or DaemonThreads()
         self._grace = grace
+        self._paces: WeakKeyDictionary[Tool[Any], Pace] = WeakKeyDictionary()
 
     def close(self) -> None:
         """Begin no further call in a thread. Waits for nothing."""
         self._threads.close()
+
+    def pace(self, tool: Tool[Any]) -> Pace | None:
+        """By which the tool's calls begin, one for all runs; None where it has no rate. `call` does not heed it."""
+        if tool.rate is None:
+            return None
+        if tool not in self._paces:
+            self._paces[tool] = Pace(tool.rate)
+        return self._paces[tool]
+
+    def refused(self, tool: Tool[Any], arguments: str) -> ToolOutcome | None:
+        """What `call` would say of arguments that do not fit, and None where they do: nobody need wait to hear it."""
+        try:
+            tool.signature.read(arguments)
+        except Exception as error:  # noqa: BLE001 - as in `call`
+            return _outcome(tool, *_failed(error), 0.0)
+        return None
 
     async def call(self, tool: Tool[D], arguments: str, context: Context[D]) -> ToolOutcome:
         """Call the tool with the arguments the model wrote, JSON text, and say what came of it.
@@ -115,8 +138,10 @@ class Caller:
             in_time = await self._see_through(work, tool, context.run_id)
         finally:
             line.cut()
-        came_of = _settled(_came_of(work)) if in_time else _overran(tool, work)
-        return _outcome(tool, *came_of, loop.time() - began)
+        if not in_time:
+            return _outcome(tool, *_overran(tool, work), loop.time() - began)
+        came_of = _came_of(work)
+        return _outcome(tool, *_settled(came_of), loop.time() - began, _of_provider(came_of))
 
     def _begin(self, tool: Tool[D], values: Mapping[str, Any], context: Context[D]) -> Work:
         function: Callable[..., Any] = tool.function
@@ -198,7 +223,7 @@ def _settled(came_of: str | BaseException) -> Settled:
         case asyncio.CancelledError():
             return "error", "the tool was cancelled by its own code, not by the run", "tool_cancelled_itself"
         case _:
-            if not isinstance(came_of, ToolError):
+            if not isinstance(came_of, ToolError) and _of_provider(came_of) is None:
                 logger.warning("a tool failed", exc_info=came_of)
             return _failed(came_of)
 
@@ -218,10 +243,16 @@ def _overran(tool: Tool[Any], work: Work) -> Settled:
 
 
 def _failed(error: BaseException) -> Settled:
-    """A `ToolError` speaks for itself; of any other exception the model reads class and text."""
+    """Our own errors speak for themselves; of any other exception the model reads class and text."""
     leaves = tuple(_leaves(error))
-    code = leaves[0].code if len(leaves) == 1 and isinstance(leaves[0], ToolError) else "tool_failed"
+    code = leaves[0].code if len(leaves) == 1 and isinstance(leaves[0], ToolError | ProviderError) else "tool_failed"
     return "error", "; ".join(map(_told, leaves)), code
+
+
+def _of_provider(came_of: str | BaseException) -> ProviderError | None:
+    """The provider's error, if that and nothing else is what the tool raised."""
+    leaves = () if isinstance(came_of, str) else tuple(_leaves(came_of))
+    return leaves[0] if len(leaves) == 1 and isinstance(leaves[0], ProviderError) else None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -239,10 +270,17 @@ def _told(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a user's __str__
         return kind
-    if isinstance(error, ToolError) and text:
+    if isinstance(error, ToolError | ProviderError) and text:
         return text
     return f"{kind}: {text}" if text else kind
 
 
-def _outcome(tool: Tool[Any], status: ToolStatus, text: str, code: str | None, seconds: float) -> ToolOutcome:
-    return ToolOutcome(status, fit(mended_text(text), tool.max_result), code, seconds)
+def _outcome(
+    tool: Tool[Any],
+    status: ToolStatus,
+    text: str,
+    code: str | None,
+    seconds: float,
+    error: ProviderError | None = None,
+) -> ToolOutcome:
+    return ToolOutcome(status, fit(mended_text(text), tool.max_result), code, seconds, error)

@@ -11,7 +11,9 @@ from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, Unpa
 from typing_extensions import ParamSpec, TypeVar
 
 from agentrt.errors import ToolInvalid
+from agentrt.gate.pace import Rate, as_rate
 from agentrt.messages import ToolSpec
+from agentrt.providers import Provider
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.schema import Signature, read_signature
 
@@ -39,16 +41,25 @@ class Tool(Generic[D_contra, R_co, Parameters]):
     Attributes:
         name: What the model calls it: 1 to 64 of letters, digits, `_` and `-`.
         description: What the model reads to decide whether to call it.
-        timeout: Seconds a call may take, waiting for a thread included.
+        timeout: Seconds a call may take, waiting for a thread included. It begins when the call may: the wait for its
+            provider or its rate counts against the run's deadline alone.
         effect: What a call does to the world; undeclared (None) is taken as "write". A call that was running when
             its process died runs again, once its run is resumed, if it only reads.
         idempotent: A call that runs twice under one `Context.idempotency_key` takes effect once. It, too, runs
             again after its process died; any other call is reported to the model as "outcome unknown".
         max_result: Bytes of a result that the model gets to see.
         run_in: Where it runs: a coroutine on the loop, a plain function in a thread.
+        provider: Whose gate each call passes, as the calls of a model do: a `Provider`, or the name of one that the
+            Runtime knows. What the function raises of `ProviderError` and its kin tells the gate how it went, and
+            `raise_for_provider(response)` makes that of an HTTP answer. The call is made again, under the same
+            `Context.idempotency_key` and up to twice, where the provider is known not to have done it (429, no
+            connection); and after every failure that may pass if it only reads or is `idempotent`. In
+            `Provider.groups` the tool goes by its name.
+        rate: At what pace calls begin, for politeness: calls a second (5), or calls and seconds ((30, 60)). After a
+            pause, a period's calls may begin at once; (1, 2) has no such burst. A quota that must hold is a provider's.
 
     Raises:
-        ToolInvalid: a name, timeout, effect or max_result that makes no sense.
+        ToolInvalid: an option that makes no sense, or a provider and a rate together.
     """
 
     name: str
@@ -60,6 +71,8 @@ class Tool(Generic[D_contra, R_co, Parameters]):
     effect: Effect | None = None
     max_result: int = 65_536
     idempotent: bool = False
+    provider: Provider | str | None = None
+    rate: Rate | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name):
@@ -70,6 +83,31 @@ class Tool(Generic[D_contra, R_co, Parameters]):
             raise ToolInvalid(f'tool "{self.name}": max_result={self.max_result}; it needs 1 byte or more')
         if self.effect not in (None, *get_args(Effect)):
             raise ToolInvalid(f'tool "{self.name}": effect="{self.effect}"; it is "read", "egress" or "write"')
+        self._check_provider()
+        if self.rate is not None:
+            try:
+                as_rate(self.rate)
+            except ValueError as error:
+                raise ToolInvalid(f'tool "{self.name}": rate={self.rate!r}; {error}') from None
+
+    def _check_provider(self) -> None:
+        provider = self.provider
+        if provider is None:
+            return
+        if not isinstance(provider, Provider | str):  # pyright: ignore[reportUnnecessaryIsInstance] - as in Registry
+            raise ToolInvalid(f'tool "{self.name}": provider={provider!r}; it is a Provider or the name of one')
+        if isinstance(provider, str) and (not provider or ":" in provider):
+            raise ToolInvalid(f'tool "{self.name}": provider="{provider}"; a provider\'s name has no colon, e.g. "crm"')
+        if self.rate is not None:
+            raise ToolInvalid(
+                f'tool "{self.name}": provider= and rate= together; let the provider have the rate: '
+                f"Provider(limits=Limits(requests=5, per=1)), or groups= for this tool alone"
+            )
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that may have run already may run once more: it only reads, or is idempotent."""
+        return self.effect == "read" or self.idempotent
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> R_co:
         """Call the function itself: no check, no timeout, no thread."""
@@ -90,6 +128,8 @@ class ToolOptions(TypedDict, total=False):
     effect: Effect | None
     max_result: int
     idempotent: bool
+    provider: Provider | str | None
+    rate: Rate | None
 
 
 class ToolDecorator(Protocol):

@@ -16,6 +16,7 @@ import pytest
 
 from agentrt.egress.egress import Egress
 from agentrt.egress.fetched import Fetched
+from agentrt.egress.hosts import HostResting
 from agentrt.egress.policy import MIB, EgressPolicy
 from agentrt.errors import EgressFailed, EgressRefused
 
@@ -190,6 +191,53 @@ def test_the_name_stays_in_url_host_and_tls_while_the_address_is_dialled() -> No
             assert detour.addresses == [PUBLIC]
             assert detour.server_names == ["www.example"]
             assert b"Host: www.example\r\n" in world.requests[0]
+
+    asyncio.run(main())
+
+
+# ---- how often ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_host_is_left_alone_for_as_long_as_it_says(status: str) -> None:
+    async def main() -> None:
+        pages: dict[str, bytes | Answer] = {"/": page(b"", "Retry-After: 3600", status=status), "/x": page()}
+        async with site(pages) as world, local(world) as egress:
+            assert (await egress.get(f"http://127.0.0.1:{world.port}/")).retry_after == 3600
+            with pytest.raises(HostResting, match=r'"127\.0\.0\.1" wants to be left alone for another 3600 s'):
+                await egress.get(f"http://127.0.0.1:{world.port}/x")
+            assert len(world.requests) == 1
+
+    asyncio.run(main())
+
+
+def test_only_a_host_that_is_busy_is_left_alone() -> None:
+    async def main() -> None:
+        pages: dict[str, bytes | Answer] = {"/": page(b"", "Retry-After: 3600", status="404 Gone"), "/x": page()}
+        async with site(pages) as world, local(world) as egress:
+            await egress.get(f"http://127.0.0.1:{world.port}/")
+            assert (await egress.get(f"http://127.0.0.1:{world.port}/x")).status == 200
+
+    asyncio.run(main())
+
+
+def test_a_host_is_asked_eight_times_at_once_and_the_wait_is_no_part_of_the_timeout() -> None:
+    at_once: list[int] = []
+
+    async def main() -> None:
+        async def slowly(request: str, writer: asyncio.StreamWriter) -> None:
+            busy.append(1)
+            at_once.append(len(busy))
+            await asyncio.sleep(0.2)
+            busy.pop()
+            writer.write(page())
+
+        busy: list[int] = []
+        async with site({"/": slowly}) as world, local(world, timeout=0.5) as egress:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(32):
+                    group.create_task(egress.get(f"http://127.0.0.1:{world.port}/"))
+        assert max(at_once) == 8
 
     asyncio.run(main())
 

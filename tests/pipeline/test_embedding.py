@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from random import Random
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -12,12 +14,16 @@ from hypothesis import strategies as st
 
 from agentrt.errors import ProviderError, ProviderRefused, ProviderThrottled, ProviderUnavailable, SettingInvalid
 from agentrt.gate.gate import Gate
+from agentrt.gate.grant import Grant, Knock
 from agentrt.gate.limits import Limits
 from agentrt.index.embedder import Embedder
 from agentrt.model.embeddings import EmbeddingReply, EmbeddingRequest
 from agentrt.model.tokens import estimate
 from agentrt.pipeline.embedding import GateEmbedder
 from agentrt.testing.virtual import run_virtual
+
+T = TypeVar("T")
+ANYBODY = Knock()
 
 
 class Service:
@@ -151,3 +157,28 @@ def test_many_documents_share_the_gates_permits_and_a_cancel_gives_them_back() -
         await asker.aclose()
 
     run_virtual(main())
+
+
+def test_texts_are_embedded_in_the_background_and_may_be_asked_for_twice() -> None:
+    knocks: list[Knock] = []
+
+    class Watched(Gate):
+        async def call(self, work: Callable[[Grant], Awaitable[T]], knock: Knock = ANYBODY) -> T:
+            knocks.append(knock)
+            return await super().call(work, knock)
+
+    gate = Watched("openai", Limits(), random=Random(1))
+    run_virtual(GateEmbedder(Service(), gate, "m", dims=2).embed(["a"]))
+    run_virtual(GateEmbedder(Service(), gate, "m", dims=2, priority="interactive").embed(["a"]))
+    assert [(knock.priority, knock.idempotent) for knock in knocks] == [("background", True), ("interactive", True)]
+
+
+def test_tokens_are_reserved_where_the_models_limit_group_counts_them() -> None:
+    async def main() -> float | None:
+        gate = Gate("openai", Limits(), random=Random(1), groups={"text-*": Limits(tokens=6000, per=60)})
+        await GateEmbedder(Service(tokens=None), gate, "text-x", dims=2).embed(["one two three"])
+        return gate.statistics().groups[0].tokens
+
+    left = run_virtual(main())
+    assert left is not None
+    assert left < 99

@@ -44,6 +44,15 @@ def test_a_file_has_a_name_and_states_no_type(tmp_path: Path) -> None:
     assert read_file(tmp_path / "x.md") == Raw(b"text", "", "utf-8", "x.md")
 
 
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf_16_that_says_so_is_read(tmp_path: Path, charset: str) -> None:
+    mark = "" if charset == "utf-16" else "\ufeff"
+    (tmp_path / "x.txt").write_bytes(f"{mark}grün".encode(charset))
+    assert read_file(tmp_path / "x.txt").content.decode() == "grün"
+    (tmp_path / "x.bin").write_bytes(b"\xff\xfe\x00")
+    assert read_file(tmp_path / "x.bin").content == b"\xff\xfe\x00"
+
+
 @pytest.mark.parametrize(
     ("status", "transient"),
     [(404, False), (403, False), (410, False), (301, False)]
@@ -86,3 +95,26 @@ def test_how_long_a_server_wants_to_be_left_alone_is_kept(said: str, seconds: fl
     with pytest.raises(DocumentFailed) as failed:
         asyncio.run(main())
     assert failed.value.retry_after == seconds
+
+
+def test_a_document_whose_host_wants_to_be_left_alone_is_not_asked_for_and_may_be_later() -> None:
+    asked: list[str] = []
+
+    async def busy(request: Request) -> Response:
+        asked.append(request.path)
+        return whole(503, b"", "text/plain", {"retry-after": "3600"})
+
+    async def main() -> None:
+        async with (
+            serve(busy) as server,
+            Egress(EgressPolicy(allow=frozenset({urlsplit(server.url).netloc}))) as egress,
+        ):
+            for place in "xy":
+                with pytest.raises(DocumentFailed) as failed:
+                    await Reader(egress, 100).read(Reference(f"{server.url}/{place}"))
+                assert failed.value.transient
+                assert failed.value.retry_after == pytest.approx(3600, abs=5)
+        assert failed.value.kind == "egress_failed"
+        assert asked == ["/x"]
+
+    asyncio.run(main())

@@ -312,3 +312,19 @@ def test_looking_at_a_long_feed_that_has_nothing_new_costs_nothing() -> None:
         assert process_time() - began < 1.0  # 20,000 looks
 
     run_virtual(main())
+
+
+def test_a_reader_may_be_cancelled_in_the_step_in_which_something_comes() -> None:
+    async def main() -> None:
+        feed = Feed()
+        reader = asyncio.create_task(texts(feed))
+        await asyncio.sleep(1)
+        reader.cancel()
+        feed.tell(text(1))
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        feed.tell(text(2))
+        feed.close(None)
+        assert await texts(feed) == ["1", "2"]
+
+    run_virtual(main())

@@ -97,3 +97,33 @@ def test_a_call_at_a_step_wakes_who_would_wait_for_ever() -> None:
         return loop.time()
 
     assert run_virtual(main()) == 0.0
+
+
+def test_a_timer_whose_moment_a_rounding_error_puts_off_fires_all_the_same() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        came = loop.create_future()
+        moment = loop.time() + 1.0
+
+        def look() -> None:
+            if loop.time() > moment:  # never, on a clock that stands still between two looks
+                came.set_result(None)
+            else:
+                loop.call_at(moment, look)
+
+        look()
+        await came
+        return loop.time()
+
+    assert run_virtual(main()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_timers_that_are_set_for_now_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentrt.testing.virtual.SPIN_LIMIT", 1000)
+
+    async def main() -> None:
+        while True:  # noqa: ASYNC110 - spinning is the point
+            await asyncio.sleep(1e-30)
+
+    with pytest.raises(Runaway, match="no time passes"):
+        run_virtual(main(), start=1.0)

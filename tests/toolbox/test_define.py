@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from agentrt.errors import ToolInvalid
+from agentrt.gate.limits import Limits
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, ToolOptions, tool
 
@@ -109,11 +110,25 @@ def test_a_tool_is_frozen_equal_to_itself_and_replaceable() -> None:
         ({"timeout": float("nan")}, "timeout=nan"),
         ({"max_result": 0}, "max_result=0; it needs 1 byte or more"),
         ({"effect": "delete"}, 'effect="delete"; it is "read", "egress" or "write"'),
+        ({"provider": "crm:eu"}, 'tool "price": provider="crm:eu"; a provider\'s name has no colon'),
+        ({"provider": ""}, 'provider=""; a provider\'s name'),
+        ({"provider": Limits()}, r"provider=Limits\(.*\); it is a Provider or the name of one"),
+        ({"rate": 0}, 'tool "price": rate=0; it needs calls a second'),
+        ({"rate": (5, 0)}, r"rate=\(5, 0\); it needs"),
+        ({"rate": 0.5}, r"rate=0.5; it needs 1 call or more in a period; write \(1, 2\)"),
+        ({"rate": 5, "provider": "crm"}, "provider= and rate= together; let the provider have the rate"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ToolInvalid, match=complaint):
         tool(price, **cast("ToolOptions", options))
+
+
+def test_a_call_may_be_repeated_if_it_only_reads_or_is_idempotent() -> None:
+    assert tool(effect="read")(price).repeatable
+    assert tool(idempotent=True, effect="write")(price).repeatable
+    assert not tool(effect="egress")(price).repeatable
+    assert not tool(price).repeatable
 
 
 def test_generators_are_refused_for_now() -> None:

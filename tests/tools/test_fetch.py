@@ -99,6 +99,6 @@ def test_viewers_are_shown_the_document_and_nothing_where_none_came() -> None:
 
 def test_the_tool_is_declared_as_going_out() -> None:
     tool = fetch_tool(Egress())
-    assert (tool.name, tool.effect, tool.timeout) == ("fetch_document", "egress", 35)
+    assert (tool.name, tool.effect, tool.timeout) == ("fetch_document", "egress", 65)
     with pytest.raises(ToolInvalid, match="max_chars=0"):
         fetch_tool(Egress(), max_chars=0)

@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, assert_type
 
+import httpx2
+
+from agentrt import Limits, Provider, ProviderThrottled, raise_for_provider
 from agentrt.toolbox.call import Caller, ToolOutcome
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
@@ -65,6 +68,18 @@ class Warehouse:
 
 count = tool(Warehouse().count, name="count", timeout=1.5)
 
+crm = Provider(name="crm", limits=Limits(requests=100))
+
+
+@tool(provider=crm, effect="read")
+async def customer(context: Context[Shop], name: str) -> str:
+    raise ProviderThrottled("slow down", retry_after=12)
+
+
+by_name = tool(Warehouse().count, name="count", provider="crm", idempotent=True)
+five_a_second = tool(Warehouse().count, name="count", rate=5)
+thirty_a_minute = tool(Warehouse().count, name="count", rate=(30, 60))
+
 # ---- what they are ---------------------------------------------------------------------------------
 
 # The checkers have different names for a coroutine, so these are assignments.
@@ -75,6 +90,9 @@ as_function: Callable[[int], int] = add
 of_shop: Tool[Shop, Awaitable[int], Concatenate[Context[Shop], ...]] = stock
 of_till: Tool[Till] = cash
 of_anybody: Tool = slowly
+with_provider: Tool[Shop, Awaitable[str], Concatenate[Context[Shop], ...]] = customer
+assert_type(customer.provider, Provider | str | None)
+assert_type(five_a_second.rate, float | tuple[float, float] | None)
 other_policy: Tool[Shop] = replace(stock, timeout=1.0)
 
 
@@ -104,6 +122,24 @@ def wrong_options() -> None:
     tool(timeout="5")  # type: ignore[call-overload]
     tool(effect="delete")  # type: ignore[call-overload]
     tool(colour="red")  # type: ignore[call-overload]
+    tool(provider=Limits())  # type: ignore[call-overload]
+    tool(rate="5/s")  # type: ignore[call-overload]
+    tool(rate=(1, 2, 3))  # type: ignore[arg-type]
+
+
+class Answer:
+    status_code = 429
+
+    def __init__(self) -> None:
+        self.headers = {"retry-after": "3"}
+
+    content = b""
+
+
+def answers() -> None:
+    raise_for_provider(httpx2.Response(429))
+    raise_for_provider(Answer())
+    raise_for_provider("429")  # type: ignore[arg-type]
 
 
 # ---- who may hold and call them --------------------------------------------------------------------

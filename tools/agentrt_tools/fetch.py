@@ -31,7 +31,9 @@ def fetch_tool(egress: Egress, *, max_chars: int = 50_000) -> Tool:
     if max_chars < 1:
         raise ToolInvalid(f'tool "fetch_document" was given max_chars={max_chars}; it needs 1 or more')
 
-    @tool(effect="egress", timeout=egress.policy.timeout + 5, max_result=4 * max_chars + _NOTE)
+    longest = egress.policy.timeout + egress.policy.per_host_wait + 5
+
+    @tool(effect="egress", timeout=longest, max_result=4 * max_chars + _NOTE)
     async def fetch_document(context: Context, url: str) -> str:
         """Fetch the text of a document by its URL, such as one that a search returned.
 

@@ -1,0 +1,80 @@
+"""What a call tells of the provider it went to, and the pace at which calls begin."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from agentrt.errors import ProviderThrottled
+from agentrt.testing.virtual import run_virtual
+from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.context import Context
+from agentrt.toolbox.define import Tool, tool
+
+
+def call(made: Tool[Any], arguments: str = "{}") -> ToolOutcome:
+    async def main() -> ToolOutcome:
+        return await Caller().call(made, arguments, Context(None))
+
+    return run_virtual(main())
+
+
+def raising(error: BaseException) -> Tool[object]:
+    async def failing() -> None:
+        raise error
+
+    return tool(failing)
+
+
+def at_a_rate() -> Tool[object]:
+    async def nothing() -> None:
+        pass
+
+    return tool(rate=(1, 2))(nothing)
+
+
+THROTTLED = ProviderThrottled("slow down", retry_after=3)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (THROTTLED, ToolOutcome("error", "slow down", "provider_rate_limited", error=THROTTLED)),
+        (
+            ExceptionGroup("", [ExceptionGroup("", [THROTTLED])]),
+            ToolOutcome("error", "slow down", "provider_rate_limited", error=THROTTLED),
+        ),
+        (
+            ExceptionGroup("", [THROTTLED, KeyError("x")]),
+            ToolOutcome("error", "slow down; KeyError: 'x'", "tool_failed"),
+        ),
+    ],
+)
+def test_a_providers_error_is_kept_for_its_gate(
+    raised: Exception, told: ToolOutcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert call(raising(raised)) == told
+    assert bool(caplog.records) == (told.error is None), "it is no fault of the tool's, and no news for the log"
+
+
+def test_arguments_are_looked_at_without_a_call() -> None:
+    @tool
+    async def count(limit: int) -> None:
+        raise AssertionError
+
+    caller = Caller()
+    assert caller.refused(count, '{"limit": 1}') is None
+    assert caller.refused(count, '{"limit": "many"}') == call(count, '{"limit": "many"}')
+
+
+def test_each_tool_has_one_pace_and_a_tool_that_is_gone_has_none() -> None:
+    caller = Caller()
+    slow, other = at_a_rate(), at_a_rate()
+    assert caller.pace(raising(KeyError())) is None
+    assert caller.pace(slow) is caller.pace(slow) is not None
+    assert caller.pace(slow) is not caller.pace(other)
+    del other
+    gc.collect()
+    assert len(caller._paces) == 1
