@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 
 from rich.console import Console
 
 from agentrt.agent import Agent, Budget
+from agentrt.cli.configured import overridden, runtime_options
 from agentrt.cli.demo_world import demo_tools
-from agentrt.cli.leaving import as_on_exit, run_command
+from agentrt.cli.leaving import run_command
 from agentrt.cli.view import RunView
+from agentrt.configuration.config import Configuration
 from agentrt.errors import RunFailed, SettingInvalid
 from agentrt.local.rules import RulesProvider
 from agentrt.local.wire import serve
@@ -41,6 +43,8 @@ EXAMPLES = (
 GRACE = 0.5
 """Seconds that a cancelled tool has: Ctrl-C is to leave within one."""
 
+RULES = "local:rules"
+
 THREAD = "demo"
 
 
@@ -48,21 +52,23 @@ def demo(arguments: argparse.Namespace) -> int:
     """Run the demo; returns its exit code."""
     # The client's package takes about a second to import: it may come while documents are indexed.
     threading.Thread(target=import_module, args=("openai",), daemon=True).start()
+    configuration = Configuration.read(arguments.config)
     stragglers: list[str] = []
-    return run_command(_demo(arguments, stragglers), left_behind=lambda: bool(stragglers))
+    return run_command(_demo(arguments, configuration, stragglers), left_behind=lambda: bool(stragglers))
 
 
-async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
+async def _demo(arguments: argparse.Namespace, configuration: Configuration, stragglers: list[str]) -> int:
     console = Console()
-    budget, _ = Budget(turns=arguments.turns), as_deadline(arguments.deadline)
+    budget, _ = Budget(turns=arguments.turns), as_deadline(_deadline(arguments))
     agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, budget=budget)
     question = " ".join(arguments.question).strip()
     if arguments.serve and question:
         raise SettingInvalid("a question and --serve together: ask on the page")
-    journal, on_exit = arguments.journal, as_on_exit(arguments.journal)
+    options = runtime_options(configuration, arguments.journal, grace=GRACE)
+    configured: Sequence[Provider] = options.pop("providers", ())
     async with (
         _providers(arguments.model) as providers,
-        Runtime(providers=providers, grace=GRACE, journal=journal, on_exit=on_exit) as runtime,
+        Runtime(**options, providers=(*providers, *configured)) as runtime,
     ):
         runtime.check(agent)
         try:
@@ -70,40 +76,53 @@ async def _demo(arguments: argparse.Namespace, stragglers: list[str]) -> int:
                 agent = Agent(name="demo", model=arguments.model, instructions=INSTRUCTIONS, tools=tools, budget=budget)
                 _introduce(console, arguments.model)
                 if arguments.serve:
-                    return await _serve(arguments, agent)
+                    return await _serve(arguments, configuration, agent)
                 if question:
-                    return await _ask(console, agent, question, arguments.deadline)
-                return await _chat(console, agent, arguments.deadline)
+                    return await _ask(console, agent, question, _deadline(arguments))
+                return await _chat(console, agent, _deadline(arguments))
         finally:
             stragglers += runtime.stragglers
 
 
 @asynccontextmanager
 async def _providers(model: str) -> AsyncGenerator[tuple[Provider, ...], None]:
-    """The embedded provider on loopback, if the model is its."""
-    if model.partition(":")[0] != "local":
+    """Who answers for the models of this machine, if the model is one."""
+    name, _, local = model.partition(":")
+    if name != "local":
         yield ()
-        return
-    async with serve(RulesProvider()) as server:
-        yield (Provider(name="local", base_url=f"{server.url}/v1"),)
+    elif model != RULES:
+        from agentrt.local.llama import provider  # noqa: PLC0415 - it brings httpx2
+
+        yield (provider(local),)
+    else:
+        async with serve(RulesProvider()) as server:
+            yield (Provider(name="local", base_url=f"{server.url}/v1"),)
+
+
+def _deadline(arguments: argparse.Namespace) -> float:
+    if arguments.deadline is not None:
+        return float(arguments.deadline)
+    return 900.0 if arguments.model.startswith("local:") and arguments.model != RULES else 120.0
 
 
 def _introduce(console: Console, model: str) -> None:
-    if model.partition(":")[0] == "local":
+    if model == RULES:
         text = (
             "No language model is in use: local:rules plans by rules and answers by quoting.\n"
             "To use one: OPENAI_API_KEY=... ./dev demo --model openai:gpt-5-mini"
         )
+    elif model.startswith("local:"):
+        text = f"Asking {model}, on this machine: its first words may take minutes."
     else:
         text = f"Asking {model}."
     console.print(text, style="dim", highlight=False)
 
 
-async def _serve(arguments: argparse.Namespace, agent: Agent) -> int:
+async def _serve(arguments: argparse.Namespace, configuration: Configuration, agent: Agent) -> int:
     from agentrt.cli.serve import serve_until_told  # noqa: PLC0415 - it brings websockets
 
-    page = Page(title="agentrt demo", examples=EXAMPLES)
-    return await serve_until_told(agent, browse=arguments.open, port=arguments.port, page=page)
+    options = {"page": Page(title="agentrt demo", examples=EXAMPLES), **configuration.serve}
+    return await serve_until_told(agent, browse=arguments.open, **overridden(options, arguments, ["port"]))
 
 
 async def _ask(console: Console, agent: Agent, question: str, deadline: float) -> int:

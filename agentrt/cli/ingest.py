@@ -7,16 +7,19 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
 
+from agentrt.cli.configured import overridden
 from agentrt.cli.leaving import run_command
 from agentrt.cli.printing import on_one_line, print_lines
 from agentrt.cli.stages import Show, bars, in_words, lines
+from agentrt.configuration.config import Configuration
 from agentrt.errors import SettingInvalid
 from agentrt.index.embedder import Embedder
 from agentrt.index.index import Quarantined
@@ -32,18 +35,24 @@ def ingest(arguments: argparse.Namespace) -> int:
     """Fill an index, or list its quarantine; returns the exit code."""
     # A supervisor's way to say Ctrl-C.
     signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    configuration = Configuration.read(arguments.config)
+    options = overridden(configuration.ingest, arguments, ("index", "allow", "prune"))
+    if "index" not in options:
+        raise SettingInvalid('which index? Give --index FILE, or write index = "kb.sqlite" under [ingest]')
+    arguments.index, arguments.prune = options["index"], options.get("prune", False)
     if arguments.source == QUARANTINE:
         if not Path(arguments.index).exists():  # to look is not to make one
             raise SettingInvalid(f'there is no index "{arguments.index}"')
         return run_command(_list(arguments))
-    return run_command(_ingest(arguments))
+    settings = options.get("settings") or PipelineSettings()
+    given = overridden({}, arguments, ("workers", "stop_after"))
+    options["settings"] = msgspec.structs.replace(settings, **given)
+    return run_command(_ingest(arguments, options, configuration.runtime))
 
 
-async def _ingest(arguments: argparse.Namespace) -> int:
-    given = {"workers": arguments.workers, "stop_after": arguments.stop_after}
-    settings = PipelineSettings(**{name: value for name, value in given.items() if value is not None})
+async def _ingest(arguments: argparse.Namespace, options: Mapping[str, Any], runtime: Mapping[str, Any]) -> int:
     last: Snapshot | None = None
-    async with embedder_named(arguments.embed, arguments.dims) as embedder:
+    async with embedder_named(arguments.embed, arguments.dims, runtime) as embedder:
         with _shown(as_json=arguments.json) as show:
 
             def told(snapshot: Snapshot) -> None:
@@ -52,15 +61,7 @@ async def _ingest(arguments: argparse.Namespace) -> int:
                 show(snapshot)
 
             try:
-                report = await ingest_documents(
-                    arguments.source,
-                    index=arguments.index,
-                    embedder=embedder,
-                    settings=settings,
-                    allow=arguments.allow,
-                    prune=arguments.prune,
-                    progress=told,
-                )
+                report = await ingest_documents(arguments.source, **options, embedder=embedder, progress=told)
             except asyncio.CancelledError:
                 so_far = f": {in_words(last)}" if last is not None else ""
                 print(f"agentrt: interrupted{so_far}. The same command goes on from there.", file=sys.stderr)
@@ -132,8 +133,10 @@ def _as_line(row: Quarantined) -> str:
 
 
 @asynccontextmanager
-async def embedder_named(name: str | None, dims: int | None = None) -> AsyncGenerator[Embedder | None]:
-    """The embedder that a person means, for as long as the block runs; none for None.
+async def embedder_named(
+    name: str | None, dims: int | None, runtime: Mapping[str, Any]
+) -> AsyncGenerator[Embedder | None]:
+    """The embedder that a person means, for as long as the block runs; none for None. A provider's is in a Runtime.
 
     Raises:
         SettingInvalid: It is no name of one, or what it needs is not installed.
@@ -154,5 +157,5 @@ async def embedder_named(name: str | None, dims: int | None = None) -> AsyncGene
     else:
         from agentrt.runtime import Runtime  # noqa: PLC0415 - who asks no provider needs no client
 
-        async with Runtime() as runtime:
-            yield runtime.embedder(name, dims=dims)
+        async with Runtime(**runtime) as opened:
+            yield opened.embedder(name, dims=dims)

@@ -26,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_ingest(commands)
     _add_runs(commands)
+    _add_config(commands)
+    _add_models(commands)
     return top
 
 
@@ -41,21 +43,25 @@ def _add_demo(commands: Commands) -> None:
         "--model",
         default="local:rules",
         metavar="PROVIDER:NAME",
-        help="who answers: local:rules (the default; no language model) or openai:NAME, by OPENAI_API_KEY or "
-        "OPENAI_BASE_URL",
+        help="who answers: local:rules (the default; no language model), openai:NAME, by OPENAI_API_KEY or "
+        "OPENAI_BASE_URL, or a model on this machine, local:qwen-1.5b or local:FILE.gguf (see `agentrt models`)",
     )
     demo.add_argument("--corpus", metavar="URL", help="a manifest.jsonl to index in place of the built-in corpus")
     demo.add_argument(
         "--without", action="append", default=[], metavar="TOOL", help="leave a tool out, to see how it answers then"
     )
     demo.add_argument(
-        "--deadline", type=float, default=120.0, metavar="SECONDS", help="in the terminal: give up after (default: 120)"
+        "--deadline",
+        type=float,
+        metavar="SECONDS",
+        help="in the terminal: give up after (default: 120, or 900 for a language model on this machine)",
     )
     demo.add_argument("--turns", type=int, default=10, help="how often the model may be asked (default: 10)")
     demo.add_argument("--serve", action="store_true", help="answer on a web page in place of the terminal")
-    demo.add_argument("--port", type=int, default=8080, help="of the page (default: 8080); 0 is any free one")
-    demo.add_argument("--journal", default="memory", help="where the page's conversations are kept: sqlite:FILE")
+    demo.add_argument("--port", type=int, help="of the page (default: 8080); 0 is any free one")
+    demo.add_argument("--journal", help="where the page's conversations are kept: sqlite:FILE")
     demo.add_argument("--open", action="store_true", help="open the page in a browser")
+    _add_file(demo)
     demo.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
@@ -70,15 +76,12 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument(
         "agent", metavar="MODULE:AGENT", help="an agent or a list of them, such as clerk of shop.py: shop:clerk"
     )
-    serve.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="one that only this machine reaches (default: 127.0.0.1)"
-    )
-    serve.add_argument("--port", type=int, default=8080, help="default: 8080; 0 is any free one")
-    serve.add_argument("--journal", default="memory", help="where runs are kept: memory (the default) or sqlite:FILE")
-    serve.add_argument(
-        "--grace", type=float, default=5.0, metavar="SECONDS", help="what runs have left when it stops (default: 5)"
-    )
-    serve.add_argument("--no-page", dest="page", action="store_false", help="serve the socket only")
+    serve.add_argument("--host", metavar="ADDRESS", help="one that only this machine reaches (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="default: 8080; 0 is any free one")
+    serve.add_argument("--journal", help="where runs are kept: memory (the default) or sqlite:FILE")
+    serve.add_argument("--grace", type=float, metavar="SECONDS", help="what runs have left when it stops (default: 5)")
+    serve.add_argument("--no-page", dest="page", action="store_const", const=False, help="serve the socket only")
+    _add_file(serve)
     serve.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
@@ -93,7 +96,7 @@ def _add_ingest(commands: Commands) -> None:
     ingest.add_argument(
         "source", metavar="SOURCE", help="a folder, a file, a manifest.jsonl, or the address of a page or a manifest"
     )
-    ingest.add_argument("--index", required=True, metavar="FILE", help="the index, such as kb.sqlite; made if absent")
+    ingest.add_argument("--index", metavar="FILE", help="the index, such as kb.sqlite; made if absent")
     ingest.add_argument(
         "--embed",
         metavar="PROVIDER:NAME",
@@ -105,15 +108,17 @@ def _add_ingest(commands: Commands) -> None:
     ingest.add_argument(
         "--allow",
         action="append",
-        default=[],
         metavar="HOST:PORT",
         help="may be fetched from though it is not public, such as 127.0.0.1:8000; repeatable",
     )
     ingest.add_argument(
         "--stop-after", type=int, metavar="N", help="give up after so many failures in a row (default: 20)"
     )
-    ingest.add_argument("--prune", action="store_true", help="remove what the source named once and names no more")
+    ingest.add_argument(
+        "--prune", action="store_const", const=True, help="remove what the source named once and names no more"
+    )
     ingest.add_argument("--json", action="store_true", help="print the report as JSON, or the quarantine, one a line")
+    _add_file(ingest)
     ingest.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
@@ -128,6 +133,39 @@ def _add_runs(commands: Commands) -> None:
     for action in (listed, show):
         action.add_argument("--journal", required=True, metavar="PATH", help="the file, such as chat.db")
         action.add_argument("--json", action="store_true", help="print JSON, one object a line")
+        action.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_config(commands: Commands) -> None:
+    config = commands.add_parser(
+        "config",
+        help="show what is configured, and where each value comes from",
+        description="Read the configuration as the other commands do and print it. Keys are not shown.",
+    )
+    _add_file(config)
+    config.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", metavar="FILE", help="settings (default: what AGENTRT_CONFIG names, else agentrt.toml if it exists)"
+    )
+
+
+def _add_models(commands: Commands) -> None:
+    models = commands.add_parser(
+        "models",
+        help="download, list and remove language models that run on this machine",
+        description="Language models for local:NAME. They are kept in AGENTRT_MODELS, or else in the user's cache. "
+        'To run one needs the extra: pip install "agentrt[local]".',
+    )
+    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="which there are, and where")
+    actions.add_parser("get", help="download one; what came before an interruption is kept").add_argument(
+        "model", metavar="NAME", help="such as qwen-1.5b"
+    )
+    actions.add_parser("remove", help="delete one").add_argument("model", metavar="NAME", help="such as qwen-1.5b")
+    for action in actions.choices.values():
         action.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
@@ -151,10 +189,18 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from agentrt.cli.ingest import ingest  # noqa: PLC0415
 
         return ingest
+    if name == "config":
+        from agentrt.cli.config import config  # noqa: PLC0415
+
+        return config
     if name == "runs":
         from agentrt.cli.runs import runs  # noqa: PLC0415
 
         return runs
+    if name == "models":
+        from agentrt.cli.models import models  # noqa: PLC0415
+
+        return models
     if name == "serve":
         from agentrt.cli.serve import serve  # noqa: PLC0415
 

@@ -27,6 +27,7 @@ from agentrt.events import (
 )
 from agentrt.journal.journal import Journal, RunRow
 from agentrt.journal.sqlite import SqliteJournal
+from agentrt.messages import text_of
 
 
 def runs(arguments: argparse.Namespace) -> int:
@@ -96,7 +97,7 @@ def _told(facts: Sequence[Fact]) -> list[str]:
 def _said(fact: Fact) -> str:
     match fact:
         case RunStarted():
-            asked = fact.messages[-1].content if fact.messages else ""
+            asked = text_of(fact.messages[-1]) if fact.messages else ""
             thread = f", thread {fact.thread}" if fact.thread is not None else ""
             return f"{_date(fact.at)}, {fact.agent} on {fact.model}{thread}: {asked}"
         case RunResumed():

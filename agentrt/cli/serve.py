@@ -10,11 +10,14 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Unpack
 
 from agentrt.agent import Agent
-from agentrt.cli.leaving import as_on_exit, run_command
+from agentrt.cli.configured import overridden, runtime_options
+from agentrt.cli.leaving import run_command
+from agentrt.configuration.config import Configuration
 from agentrt.errors import SettingInvalid
 from agentrt.runtime import Runtime
 from agentrt.server.listen import ServeOptions, serving
@@ -25,23 +28,22 @@ _NAME = re.compile(r"(?!.*\.py:)[\w.]+:[\w.]+")
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serve the agent that was named; returns the exit code."""
+    configuration = Configuration.read(arguments.config)
     agents = imported(arguments.agent, debug=arguments.debug)
     stragglers: list[str] = []
-    return run_command(_serve(arguments, agents, stragglers), left_behind=lambda: bool(stragglers))
+    return run_command(_serve(arguments, configuration, agents, stragglers), left_behind=lambda: bool(stragglers))
 
 
-async def _serve(arguments: argparse.Namespace, agents: Sequence[Agent[Any]], stragglers: list[str]) -> int:
-    runtime = Runtime(journal=arguments.journal, on_exit=as_on_exit(arguments.journal))
-    options: ServeOptions = {
-        "runtime": runtime,
-        "host": arguments.host,
-        "port": arguments.port,
-        "page": arguments.page,
-        "settings": ServeSettings(grace=arguments.grace),
-    }
+async def _serve(
+    arguments: argparse.Namespace, configuration: Configuration, agents: Sequence[Agent[Any]], stragglers: list[str]
+) -> int:
+    runtime = Runtime(**runtime_options(configuration, arguments.journal))
+    options = overridden(configuration.serve, arguments, ("host", "port", "page"))
+    if arguments.grace is not None:
+        options["settings"] = replace(options.get("settings") or ServeSettings(), grace=arguments.grace)
     try:
         async with runtime:
-            return await serve_until_told(agents, **options)
+            return await serve_until_told(agents, **options, runtime=runtime)
     finally:
         stragglers += runtime.stragglers
 

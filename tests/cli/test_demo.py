@@ -133,10 +133,10 @@ def test_without_a_question_it_is_a_chat() -> None:
 @pytest.mark.parametrize(
     ("arguments", "more", "says"),
     [
-        (["--model", "nobody:x", "hi"], {}, 'no provider is named "nobody"; known are openai'),
+        (["--model", "nobody:x", "hi"], {}, 'no provider is named "nobody"; known are anthropic'),
         (["--model", "gpt-5", "hi"], {}, 'expected "provider:model"'),
         (["--model", "openai:gpt-5", "hi"], {}, "OPENAI_API_KEY"),
-        (["--model", "local:other", "hi"], {}, "'other' does not exist"),
+        (["--model", "local:other", "hi"], {}, '"local:other": expected qwen-1.5b, qwen-0.5b or the path'),
         (["--corpus", "http://127.0.0.1:9/manifest.jsonl", "hi"], {}, "127.0.0.1:9"),
         (["--corpus", "nonsense", "hi"], {}, "nonsense"),
         (["--turns", "0", "hi"], {}, "needs at least 1"),
