@@ -35,8 +35,10 @@ class Budget:
 
 
 _OURS = frozenset(
-    ("model", "messages", "input", "system", "instructions", "tools", "stream", "stream_options", "response_format")
-    + ("temperature", "max_tokens", "max_completion_tokens", "max_output_tokens")
+    {
+        *("model", "messages", "input", "system", "instructions", "tools", "stream", "response_format"),
+        *("temperature", "max_tokens", "max_completion_tokens", "max_output_tokens"),
+    }
 )
 """Fields of requests that say what the agent says already; a provider may take the one or the other."""
 

@@ -21,6 +21,9 @@ from agentrt.pipeline.source import source_of
 _TYPES = EgressPolicy().content_types | {"", "application/pdf", "application/octet-stream", "binary/octet-stream"}
 """What may be fetched: what is read, and what a server knows no type for. The first bytes tell what that is."""
 
+_PATIENCE = 300.0
+"""Seconds for which a document waits for its host; nobody waits for it in person."""
+
 
 async def ingest(  # noqa: PLR0913 - a verb
     source: str | Path | AsyncIterable[Reference],
@@ -54,7 +57,7 @@ async def ingest(  # noqa: PLR0913 - a verb
         AgentrtError: The index, the way to the manifest, or the embedder failed for all.
     """
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(EgressPolicy(allow=frozenset(allow), content_types=_TYPES)))
+        egress = await stack.enter_async_context(Egress(_policy(allow)))
         skip, there = frozenset[Path](), True
         if isinstance(index, str | Path):
             skip, there = _files_of(Path(index)), _is_there(Path(index))
@@ -68,6 +71,10 @@ async def ingest(  # noqa: PLR0913 - a verb
         listed = source_of(source, egress, skip)
         parts = Parts(index=index, egress=egress, embedder=embedder)
         return await Pipeline(listed, parts, settings, prune=prune, progress=progress).run()
+
+
+def _policy(allow: Collection[str]) -> EgressPolicy:
+    return EgressPolicy(allow=frozenset(allow), content_types=_TYPES, per_host_wait=_PATIENCE)
 
 
 def _is_there(index: Path) -> bool:

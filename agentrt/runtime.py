@@ -146,10 +146,11 @@ class Runtime:
         """
         self._ports(agent)
 
-    def embedder(self, model: str, *, dims: int | None = None) -> GateEmbedder:
+    def embedder(self, model: str, *, dims: int | None = None, priority: Priority = "background") -> GateEmbedder:
         """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
 
-        It lives as long as this Runtime. `dims` may be left out for OpenAI's own models; see `GateEmbedder`.
+        It lives as long as this Runtime. `dims` may be left out for OpenAI's own models; `priority` is "interactive"
+        for who embeds the questions of people; see `GateEmbedder`.
 
         Raises:
             SettingInvalid: `dims` is missing or less than 1, or `model` is no such name.
@@ -158,7 +159,9 @@ class Runtime:
         from agentrt.pipeline.embedding import GateEmbedder  # noqa: PLC0415 - who chats loads no pipeline
 
         service = self._service(model)
-        return GateEmbedder(OpenAIEmbeddings(service.model), service.gate, model.partition(":")[2], dims=dims)
+        as_priority(priority)
+        embeddings, name = OpenAIEmbeddings(service.model), model.partition(":")[2]
+        return GateEmbedder(embeddings, service.gate, name, dims=dims, priority=priority)
 
     async def __aenter__(self) -> Self:
         if self._group is not None:

@@ -8,9 +8,7 @@ from random import Random
 
 from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
-from agentrt.model.anthropic.dialect import AnthropicMessages
-from agentrt.model.dialect import ChatCompletions, Dialect, Responses
-from agentrt.model.json_tools import JsonTools
+from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.openai import OpenAIModel
 from agentrt.profiles import Profile
 from agentrt.providers import NO_KEY, Provider, by_name, check_key, find, two_of_a_name
@@ -94,7 +92,7 @@ class Services:
             idle_timeout=provider.idle_timeout,
             wall=self._wall,
             profile=provider.traits,
-            dialect=_offering_tools(_dialect(provider.traits), provider.traits),
+            dialect=_dialect(provider.traits),
         )
         gate = Gate(
             name,
@@ -109,14 +107,20 @@ class Services:
 
 
 def _dialect(traits: Profile) -> Dialect:
+    """What the endpoint speaks. Only what is spoken is loaded."""
     match traits.api:
         case "chat":
-            return ChatCompletions(traits)
+            dialect: Dialect = ChatCompletions(traits)
         case "responses":
-            return Responses(traits)
+            from agentrt.model.responses.dialect import Responses  # noqa: PLC0415
+
+            dialect = Responses(traits)
         case "messages":
-            return AnthropicMessages()
+            from agentrt.model.anthropic.dialect import AnthropicMessages  # noqa: PLC0415
 
+            dialect = AnthropicMessages()
+    if traits.tools == "json_schema":
+        from agentrt.model.json_tools import JsonTools  # noqa: PLC0415
 
-def _offering_tools(dialect: Dialect, traits: Profile) -> Dialect:
-    return JsonTools(dialect) if traits.tools == "json_schema" else dialect
+        return JsonTools(dialect)
+    return dialect

@@ -50,3 +50,9 @@ def test_a_budget_of_nothing_is_refused(bounds: dict[str, Any]) -> None:
 
 def test_tokens_are_not_bounded_unless_somebody_says_so() -> None:
     assert Budget() == Budget(turns=20, tool_calls=100, tokens=None)
+
+
+def test_options_may_not_say_what_the_agent_says() -> None:
+    assert Agent(name="a", model="openai:m", options={"reasoning_effort": "low"}).options == {"reasoning_effort": "low"}
+    with pytest.raises(SettingInvalid, match="messages, temperature cannot be set there"):
+        Agent(name="a", model="openai:m", options={"temperature": 1, "messages": []})

@@ -10,8 +10,6 @@ from typing import Protocol
 from agentrt.model.assemble import Assembled, Assembler
 from agentrt.model.encode import encode_request
 from agentrt.model.model import ModelRequest, Piece
-from agentrt.model.responses.assemble import ResponsesAssembler
-from agentrt.model.responses.encode import encode_responses_request
 from agentrt.profiles import OPENAI, Profile
 
 
@@ -74,18 +72,3 @@ class ChatCompletions:
 
     def assembler(self) -> Assembling:
         return Assembler()
-
-
-class Responses:
-    """OpenAI's Responses, used without its memory: every request holds the whole conversation."""
-
-    path = "/responses"
-
-    def __init__(self, profile: Profile = OPENAI) -> None:
-        self._profile = profile
-
-    def encode(self, request: ModelRequest) -> bytes:
-        return encode_responses_request(request, self._profile)
-
-    def assembler(self) -> Assembling:
-        return ResponsesAssembler()

@@ -24,9 +24,9 @@ from agentrt.messages import (
     ToolMessage,
     UserMessage,
 )
-from agentrt.model.arguments import is_object
 from agentrt.model.images import image_url
 from agentrt.model.model import ModelRequest
+from agentrt.model.replay import replayed
 from agentrt.profiles import OPENAI, Profile
 from agentrt.surrogates import mended
 
@@ -178,7 +178,8 @@ def _part(part: Part) -> TextPart | _Image:
 
 
 def _call(call: ToolCall) -> _Call:
-    return _Call(call.id, _Function(call.name, call.arguments if is_object(call.arguments) else "{}"))
+    call = replayed(call)
+    return _Call(call.id, _Function(call.name, call.arguments))
 
 
 def _with_extra(said: _Assistant, extra: str | None, profile: Profile) -> dict[str, Any]:

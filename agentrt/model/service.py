@@ -12,13 +12,12 @@ It is moved only now and then, because moving it costs as much as reading a chun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx2
-import msgspec
 
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.dialect import Assembling
@@ -50,7 +49,7 @@ class Service:
         """One attempt; see `OpenAIModel`."""
         attempt = _Attempt(self._dialect.assembler(), tell, self._settings.idle_timeout)
         try:
-            await self._exchange(_with_options(self._dialect.encode(request), request.options), attempt)
+            await self._exchange(self._dialect.encode(request), attempt)
             return attempt.reply()
         except ProviderError as error:
             self._connections.attribute(error, attempt.status, attempt.request_id)
@@ -144,8 +143,3 @@ class _Attempt:
         elif now >= self._moved + slack:
             self._moved = now
             limit.reschedule(now + self._idle_timeout + slack)
-
-
-def _with_options(body: bytes, options: Mapping[str, Any] | None) -> bytes:
-    """The body, an object in JSON, with further fields at its end."""
-    return body[:-1] + b"," + msgspec.json.encode(options)[1:] if options else body

@@ -8,8 +8,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 from agentrt.model.anthropic.dialect import AnthropicMessages
-from agentrt.model.dialect import ChatCompletions, Responses
+from agentrt.model.dialect import ChatCompletions
 from agentrt.model.json_reply import JsonToolsAssembler
+from agentrt.model.responses.dialect import Responses
 from tests.conformance.grammar import (
     ARGUMENTS,
     IDS,

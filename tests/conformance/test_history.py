@@ -17,8 +17,9 @@ from agentrt.errors import ProviderError
 from agentrt.messages import AssistantMessage, ToolMessage, UserMessage
 from agentrt.model.anthropic.dialect import AnthropicMessages
 from agentrt.model.assemble import Assembler
-from agentrt.model.dialect import ChatCompletions, Dialect, Responses
+from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.model import ModelRequest
+from agentrt.model.responses.dialect import Responses
 from tests.conformance import arguments, broken, ends, excess, fields, fragments, framing, kept
 from tests.conformance.bodies import call, calling
 from tests.conformance.table import Becomes

@@ -139,3 +139,10 @@ def test_any_order_of_messages_is_a_request(kinds: list[str]) -> None:
     }
     roles = [message["role"] for message in sent(*(made[kind] for kind in kinds))["messages"]]
     assert all(one != other for one, other in pairwise(roles)), "turns alternate"
+
+
+def test_options_go_along_and_objects_of_one_name_are_merged() -> None:
+    schema, options = msgspec.Raw(b'{"type":"object"}'), {"top_k": 5, "output_config": {"effort": "low"}}
+    body = sent(UserMessage("?"), schema=schema, options=options)
+    assert body["top_k"] == 5
+    assert body["output_config"].keys() == {"format", "effort"}

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from agentrt.messages import UserMessage
-from agentrt.model.dialect import Assembling, ChatCompletions, Dialect, Responses
+from agentrt.model.dialect import Assembling, ChatCompletions, Dialect
 from agentrt.model.model import ModelRequest
+from agentrt.model.responses.dialect import Responses
 from agentrt.profiles import Profile
 from tests.model.response_events import message, reply, streamed
 

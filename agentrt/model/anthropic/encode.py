@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,8 +24,8 @@ from agentrt.messages import (
     UserMessage,
     text_of,
 )
-from agentrt.model.arguments import is_object
 from agentrt.model.model import ModelRequest
+from agentrt.model.replay import replayed
 from agentrt.surrogates import mended
 
 MAX_TOKENS = 8192
@@ -36,7 +36,6 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 _ENCODER = msgspec.json.Encoder()
 _LAYOUT = msgspec.json.Decoder(dict[str, Any])
-_EMPTY = msgspec.Raw(b"{}")
 
 Block = dict[str, Any]
 
@@ -64,6 +63,9 @@ def encode_messages_request(request: ModelRequest) -> bytes:
     if system:
         body["system"] = system
     body["messages"] = _turns(request.messages)
+    for name, value in (request.options or {}).items():
+        ours = body.get(name)
+        body[name] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, Mapping) else value
     try:
         return _ENCODER.encode(body)
     except UnicodeEncodeError:
@@ -124,7 +126,8 @@ def _text(text: str) -> Iterator[Block]:
 
 
 def _call(call: ToolCall) -> Block:
-    arguments = msgspec.Raw(call.arguments.encode("utf-8", "replace")) if is_object(call.arguments) else _EMPTY
+    call = replayed(call)
+    arguments = msgspec.Raw(call.arguments.encode("utf-8", "replace"))
     return {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": arguments}
 
 

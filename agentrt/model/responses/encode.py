@@ -23,10 +23,10 @@ from agentrt.messages import (
     ToolMessage,
     UserMessage,
 )
-from agentrt.model.arguments import is_object
 from agentrt.model.encode import mended_request, with_options
 from agentrt.model.images import image_url
 from agentrt.model.model import ModelRequest
+from agentrt.model.replay import replayed
 from agentrt.model.responses.layout import Reasoned, Spoken, read_layout
 from agentrt.profiles import OPENAI, Profile
 
@@ -162,4 +162,5 @@ def _said(message: AssistantMessage) -> Iterator[_Item]:
 
 
 def _call(call: ToolCall) -> _Call:
-    return _Call(call.id, call.name, call.arguments if is_object(call.arguments) else "{}")
+    call = replayed(call)
+    return _Call(call.id, call.name, call.arguments)
