@@ -1,4 +1,4 @@
-"""What a test of one's own agent needs: a scripted model, faults, a virtual clock, a check for leaks.
+"""What a test of one's own agent needs: a scripted model, faults, limits, a virtual clock, a check for leaks.
 
 `docs/testing.md` shows how they go together.
 """
@@ -6,17 +6,22 @@
 from agentrt.testing import faults
 from agentrt.testing.inline import InlineThreads
 from agentrt.testing.leaks import assert_no_leaks
+from agentrt.testing.limits import Limited
 from agentrt.testing.script import ScriptedModel, call, reply
 from agentrt.testing.transport import InMemoryTransport
 from agentrt.testing.virtual import Deadlock, Runaway, VirtualLoop, run_virtual
+from agentrt.testing.windows import Quota, Window
 
 __all__ = [
     "Deadlock",
     "InMemoryTransport",
     "InlineThreads",
+    "Limited",
+    "Quota",
     "Runaway",
     "ScriptedModel",
     "VirtualLoop",
+    "Window",
     "assert_no_leaks",
     "call",
     "faults",

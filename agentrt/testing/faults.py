@@ -9,6 +9,8 @@ or in memory::
     async with serve(provider) as server:                             # or InMemoryTransport(provider)
         ...
     assert len(provider.requests) == 3
+
+An `Outage` is a provider that is away for a while and comes back; `agentrt.testing.limits` is one that really limits.
 """
 
 from __future__ import annotations
@@ -56,6 +58,56 @@ class Faults:
         return await fault(self._handler)(request)
 
 
+class Outage:
+    """A handler that goes away for a time when told to, and may come back by halves.
+
+    ::
+
+        provider = Outage(RulesProvider())
+        provider.begin(60)                                            # away from now on, for a minute
+        provider.begin(60, by=silent(), one_in=3, recovering=30)      # then, for half a minute, a third is answered
+
+    Attributes:
+        lost: When the requests came that met the outage, in the loop's clock.
+        answered: When the others came.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.lost: list[float] = []
+        self.answered: list[float] = []
+        self._handler = handler
+        self._by: Fault = none
+        self._down_until = self._well_from = float("-inf")
+        self._one_in = 1
+        self._recovering = 0
+
+    def begin(self, seconds: float, *, by: Fault | None = None, one_in: int = 1, recovering: float = 0.0) -> None:
+        """Be away for so many seconds from now, on the running loop's clock.
+
+        Every request meets `by`, by default `status(503)`; `unreachable` and `silent()` are other ways to be away.
+        For `recovering` seconds after that, one in `one_in` is answered and the rest meets `by` still.
+        """
+        self._by = by or status(503)
+        self._down_until = asyncio.get_running_loop().time() + seconds
+        self._well_from = self._down_until + recovering
+        self._one_in = one_in
+        self._recovering = 0
+
+    async def __call__(self, request: Request) -> Response:
+        now = asyncio.get_running_loop().time()
+        if self._away(now):
+            self.lost.append(now)
+            return await self._by(self._handler)(request)
+        self.answered.append(now)
+        return await self._handler(request)
+
+    def _away(self, now: float) -> bool:
+        if now < self._down_until or now >= self._well_from:
+            return now < self._down_until
+        self._recovering += 1
+        return self._recovering % self._one_in != 0
+
+
 def none(handler: Handler) -> Handler:
     """No fault."""
     return handler
@@ -72,6 +124,13 @@ def status(status: int, *, retry_after: float | None = None, code: str | None = 
     body = error_body(message or f"a fault by script: {status}", _kind(status), code=code)
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return _instead(status, body, "application/json", headers)
+
+
+def insufficient_quota() -> Fault:
+    """The 429 that no waiting helps against: the account's money or quota is used up."""
+    text = "You exceeded your current quota, please check your plan and billing details."
+    body = error_body(text, "insufficient_quota", code="insufficient_quota")
+    return _instead(429, body, "application/json", {})
 
 
 def _kind(status: int) -> str:
@@ -94,6 +153,15 @@ def _instead(status: int, body: bytes, content_type: str, headers: Mapping[str, 
         return handle
 
     return fault
+
+
+def unreachable(_handler: Handler) -> Handler:
+    """The connection ends before a byte of an answer. (A handler cannot refuse it: the request has come.)"""
+
+    async def handle(_request: Request) -> Response:
+        raise Cut("by script, before the answer")
+
+    return handle
 
 
 def silent(seconds: float = LONG) -> Fault:
@@ -123,6 +191,18 @@ def stall(*, after: int, seconds: float = LONG) -> Fault:
                 yield piece[left:]
             else:
                 yield piece
+
+    return _with_body(body)
+
+
+def trickle(*, size: int = 1, every: float = 0.01) -> Fault:
+    """The body comes in pieces of at most `size` bytes, one every so many seconds."""
+
+    async def body(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in source:
+            for start in range(0, len(piece), size):
+                await asyncio.sleep(every)
+                yield piece[start : start + size]
 
     return _with_body(body)
 

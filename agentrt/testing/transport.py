@@ -23,7 +23,10 @@ class InMemoryTransport(httpx2.AsyncBaseTransport):
         headers = {name.lower(): value for name, value in request.headers.items()}
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")  # as sent: still percent-encoded
         asked = Request(request.method, path, headers, await request.aread())
-        response = await self._handler(asked)
+        try:
+            response = await self._handler(asked)
+        except Cut as cut:
+            raise httpx2.RemoteProtocolError(f"the server cut the connection before it answered: {cut}") from cut
         headers = dict(response.headers)
         return httpx2.Response(response.status, headers=headers, stream=_Body(response), request=request)
 

@@ -12,7 +12,21 @@ import pytest
 
 from agentrt.local.handler import Cut, Handler, Request, Response, reading
 from agentrt.local.wire import serve
-from agentrt.testing.faults import Fault, Faults, cut, half_line, html, none, silent, stall, status
+from agentrt.testing.faults import (
+    Fault,
+    Faults,
+    Outage,
+    cut,
+    half_line,
+    html,
+    insufficient_quota,
+    none,
+    silent,
+    stall,
+    status,
+    trickle,
+    unreachable,
+)
 from agentrt.testing.transport import InMemoryTransport
 from agentrt.testing.virtual import run_virtual
 
@@ -86,6 +100,64 @@ def test_an_error_has_the_providers_own_form(fault: Fault, code: str, kind: str,
     assert got.headers.get("retry-after") == retry_after
 
 
+def test_a_quota_that_is_used_up_is_told_in_openais_own_form() -> None:
+    ((got, _),) = ask(insufficient_quota())
+    error = json.loads(got.content)["error"]
+    assert (got.status_code, error["code"], error["type"]) == (429, "insufficient_quota", "insufficient_quota")
+    assert not [name for name in got.headers if name.startswith("retry")]
+
+
+def test_an_unreachable_provider_answers_nothing_in_memory_as_on_a_socket() -> None:
+    with pytest.raises(httpx2.RemoteProtocolError):
+        ask(unreachable)
+
+    async def main() -> None:
+        async with (
+            serve(Faults(provider).then(unreachable)) as server,
+            httpx2.AsyncClient(base_url=server.url, trust_env=False) as client,
+        ):
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await client.get("/")
+            assert (await client.get("/")).content == BODY
+
+    asyncio.run(main())
+
+
+def test_a_trickle_is_the_whole_body_piece_by_piece() -> None:
+    ((got, seconds),) = ask(trickle(size=2, every=0.5))
+    assert got.content == BODY
+    assert seconds == pytest.approx(0.5 * sum(-(-len(event) // 2) for event in EVENTS))
+
+
+def outage(*, by: Fault | None = None, one_in: int = 1, recovering: float = 0.0) -> list[int]:
+    """What is answered in seconds 0 to 9 by a provider that goes away for four of them at second 1."""
+
+    async def main() -> list[int]:
+        away = Outage(provider)
+        statuses: list[int] = []
+        async with httpx2.AsyncClient(transport=InMemoryTransport(away), timeout=None) as client:
+            for second in range(10):
+                if second == 1:
+                    away.begin(4, by=by, one_in=one_in, recovering=recovering)
+                statuses.append((await client.get("http://x/")).status_code)
+                await asyncio.sleep(1)
+        assert len(away.lost) == sum(status != 200 for status in statuses)
+        assert sorted(away.lost + away.answered) == pytest.approx(range(10))
+        return statuses
+
+    return run_virtual(main())
+
+
+def test_an_outage_lasts_as_long_as_it_was_said() -> None:
+    assert outage() == [200, 503, 503, 503, 503, 200, 200, 200, 200, 200]
+    assert outage(by=status(529)) == [200, 529, 529, 529, 529, 200, 200, 200, 200, 200]
+
+
+def test_an_outage_may_end_by_halves() -> None:
+    assert outage(one_in=2, recovering=4) == [200, 503, 503, 503, 503, 503, 200, 503, 200, 200]
+    assert outage(one_in=3, recovering=4) == [200, 503, 503, 503, 503, 503, 503, 200, 503, 200]
+
+
 def test_a_silent_provider_answers_late() -> None:
     ((got, seconds),) = ask(silent(30))
     assert got.content == BODY
@@ -122,7 +194,7 @@ def test_a_cut_comes_after_so_many_bytes_on_a_real_socket(after: int) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("fault", [cut(after=5), half_line(), stall(after=5)])
+@pytest.mark.parametrize("fault", [cut(after=5), half_line(), stall(after=5), trickle()])
 def test_the_body_behind_a_fault_is_closed_with_it(fault: Fault) -> None:
     closed: list[str] = []
 
