@@ -13,6 +13,9 @@ from agentrt.model.openai import OpenAIModel
 from agentrt.profiles import Profile
 from agentrt.providers import NO_KEY, Provider, by_name, check_key, find, two_of_a_name
 
+LOCAL = "local"
+"""Names models on this machine, unless a provider was given that is named so."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -58,6 +61,8 @@ class Services:
         name, _, rest = model.partition(":")
         if not rest:
             raise SettingInvalid(f'"{model}": expected "provider:model", e.g. "openai:text-embedding-3-small"')
+        if name == LOCAL and name not in self._providers:
+            return self._local(model, rest)
         service = self._of(name)
         check_key(service.provider)
         return service
@@ -74,6 +79,14 @@ class Services:
         if self._providers.setdefault(provider.name, provider) != provider:
             raise two_of_a_name(provider.name)
         return self._of(provider.name).gate
+
+    def _local(self, model: str, rest: str) -> Service:
+        """A model on this machine; each is a process, and so a provider, of its own."""
+        if model not in self._made:
+            from agentrt.local.llama import provider  # noqa: PLC0415 - it brings httpx2
+
+            self._made[model] = self._make(provider(rest, environ=self._environ))
+        return self._made[model]
 
     def _of(self, name: str) -> Service:
         if name not in self._made:

@@ -48,3 +48,10 @@ def test_a_gate_alone_needs_neither_address_nor_key() -> None:
         some.gate(Provider(name="crm", hedge=True))
     with pytest.raises(ProviderUnknown):
         some.gate("nobody")
+
+
+def test_a_model_on_this_machine_needs_no_provider_to_be_described() -> None:
+    with pytest.raises(SettingInvalid, match="qwen-7b"):
+        services().of("local:qwen-7b")
+    mine = Provider(name="local", base_url="http://127.0.0.1:9/v1")
+    assert services(mine).of("local:rules").provider == mine

@@ -14,6 +14,9 @@ _FULL = 500
 _EARNED = 1
 _SHARE = 10
 """One in so many active requests may be a retry."""
+_ALWAYS = 10
+"""So many may be, however few are active: the fault that breaks all the connections of a handful of runs is over in a
+moment, and a purse and a breaker are there for the one that is not."""
 
 
 class RetryBudget:
@@ -33,7 +36,7 @@ class RetryBudget:
         """
         if cost > self.points:
             return False
-        return cost <= THROTTLED_COST or retrying < max(1, active // _SHARE)
+        return cost <= THROTTLED_COST or retrying < max(_ALWAYS, active // _SHARE)
 
     def spend(self, cost: int) -> None:
         """A retry is made, `may` having said so."""

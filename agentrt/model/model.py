@@ -87,6 +87,13 @@ class Model(Protocol):
         ProviderError: a subclass says what failed and whether asking again may help.
     """
 
+    async def open(self) -> None:
+        """Load what the first reply would otherwise wait for, with its place at the gate taken already.
+
+        To be called before every reply; only the first call takes time.
+        """
+        ...
+
     async def reply(self, request: ModelRequest, tell: Tell) -> ModelReply:
         """Ask once. `tell` is called, without awaiting, for every piece as it arrives.
 

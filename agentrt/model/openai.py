@@ -75,6 +75,11 @@ class OpenAIModel:
         self._service: Service | None = None
         self._opening = asyncio.Lock()
 
+    async def open(self) -> None:
+        """See `Model`."""
+        if self._service is None:
+            await self._open()
+
     async def reply(self, request: ModelRequest, tell: Tell) -> ModelReply:
         """Ask once; see `Model`.
 

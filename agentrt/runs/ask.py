@@ -49,6 +49,7 @@ async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: 
         )
         last = place == len(ports.candidates)
         try:
+            await candidate.model.open()
             work = partial(turn.attempt, candidate, request)
             replied = await candidate.gate.call(work, _knock(order, record, candidate, request, turn_away=not last))
             break
