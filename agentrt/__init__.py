@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent, Budget
+    from agentrt.configuration.config import Configuration
     from agentrt.errors import (
         AgentrtError,
         ProviderError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from agentrt.gate.limits import Limits
+    from agentrt.gate.redis_leases import RedisLeases
     from agentrt.ingesting import ingest
     from agentrt.messages import Answer, ImagePart, TextPart, UserMessage
     from agentrt.model.answers import raise_for_provider
@@ -43,6 +45,7 @@ __all__ = [
     "AgentrtError",
     "Answer",
     "Budget",
+    "Configuration",
     "Context",
     "ImagePart",
     "Limits",
@@ -53,6 +56,7 @@ __all__ = [
     "ProviderThrottled",
     "ProviderUnavailable",
     "ProviderUnreachable",
+    "RedisLeases",
     "RunFailed",
     "Runtime",
     "TextPart",
@@ -72,6 +76,7 @@ _HOME = {
     "AgentrtError": "agentrt.errors",
     "Answer": "agentrt.messages",
     "Budget": "agentrt.agent",
+    "Configuration": "agentrt.configuration.config",
     "Context": "agentrt.toolbox.context",
     "ImagePart": "agentrt.messages",
     "Limits": "agentrt.gate.limits",
@@ -82,6 +87,7 @@ _HOME = {
     "ProviderThrottled": "agentrt.errors",
     "ProviderUnavailable": "agentrt.errors",
     "ProviderUnreachable": "agentrt.errors",
+    "RedisLeases": "agentrt.gate.redis_leases",
     "RunFailed": "agentrt.errors",
     "Runtime": "agentrt.runtime",
     "TextPart": "agentrt.messages",

@@ -17,21 +17,23 @@ from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar, Token
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from msgspec import convert
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
 from agentrt.events import Priority, RunStarted
+from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Statistics
+from agentrt.gate.leases import Leases
 from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.embeddings import OpenAIEmbeddings
 from agentrt.model.tokens import warm
 from agentrt.providers import Provider
-from agentrt.runs.asked import as_deadline, as_messages, as_priority
+from agentrt.runs.asked import RunOptions, as_deadline, as_messages, as_priority
 from agentrt.runs.conversations import Conversations
 from agentrt.runs.order import Candidate, Order, Ports
 from agentrt.runs.owner import Run
@@ -53,19 +55,6 @@ _inside: ContextVar[frozenset[tuple[Runtime, str]]] = ContextVar("agentrt_thread
 D = TypeVar("D")
 
 
-class RunOptions(TypedDict, total=False):
-    """What every way to begin a run takes besides agent, input and deps; see `Runtime.start`."""
-
-    thread: str | None
-    messages: Sequence[Message]
-    deadline: float | None
-    budget: Budget | None
-    metadata: Mapping[str, str] | None
-    run_id: str | None
-    principal: str | None
-    priority: Priority
-
-
 class Runtime:
     """An async context manager; inside of it, `run` and `stream` use it without being told.
 
@@ -79,6 +68,8 @@ class Runtime:
         environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
         on_exit: What becomes of the runs that have not ended when the Runtime is left: "cancel" ends them, "suspend"
             stops them and leaves them unfinished in the journal, to be resumed.
+        leases: Hands out limits that are shared with other processes, e.g. `RedisLeases("redis://...")`; closed with
+            the Runtime. Without, each process keeps to the limits by itself.
 
     Raises:
         SettingInvalid: two different providers of one name, or a journal that is none.
@@ -94,6 +85,7 @@ class Runtime:
         random: Random | None = None,
         environ: Mapping[str, str] = os.environ,
         on_exit: Literal["cancel", "suspend"] = "cancel",
+        leases: Leases | None = None,
     ) -> None:
         if grace < 0:
             raise SettingInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
@@ -101,12 +93,13 @@ class Runtime:
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
         self._on_exit = on_exit
         self._caller = Caller(threads=threads, grace=grace)
-        self._services = Services(providers, environ, self._random, self.now)
+        self._leases = leases
+        self._services = Services(providers, environ, self._random, self.now, leases, self._tend)
         self._warmed: set[str] = set()
         self._runs: dict[str, Run] = {}
         self._taking: set[str] = set()  # being resumed: theirs is no `Run` yet
         self._conversations = Conversations(self._journal)
-        self._warming: list[asyncio.Task[None]] = []
+        self._aside: list[asyncio.Task[None]] = []
         self._closed = False
         self._group: asyncio.TaskGroup | None = None
         self._token: Token[Runtime | None] | None = None
@@ -170,6 +163,8 @@ class Runtime:
         self._epoch = time.time() - self._loop.time()
         self._group = await asyncio.TaskGroup().__aenter__()
         self._token = _current.set(self)
+        for _, service in self._services:
+            self._tend(service.gate)
         return self
 
     async def __aexit__(
@@ -184,9 +179,11 @@ class Runtime:
                 run.suspend()
             else:
                 run.cancel("the runtime closed")
-        for task in self._warming:
+        for task in self._aside:
             task.cancel()
         async with AsyncExitStack() as held:
+            if self._leases is not None:
+                held.push_async_callback(self._leases.close)
             held.push_async_callback(self._journal.aclose)
             held.callback(self._caller.close)
             for _, service in self._services:
@@ -352,6 +349,11 @@ class Runtime:
         services = ((name, self._service(name)) for name in (agent.model, *agent.fallbacks))
         return tuple(Candidate(name, service.model, service.gate) for name, service in services)
 
+    def _tend(self, gate: Gate) -> None:
+        """Fetch for a gate what it needs of limits that are shared, from when this Runtime is entered."""
+        if self._leases is not None and self._group is not None:
+            self._aside.append(self._group.create_task(gate.tend(), name=f"leases of {gate.key}"))
+
     def _carry(self, order: Order, ports: Ports, taken: Taken | None = None) -> Run:
         assert self._group is not None
         run = Run(order, ports, self._conversations.turn(order.thread, order.run_id), taken)
@@ -380,7 +382,7 @@ class Runtime:
             # Until the ranks are read, in a thread, reservations are estimates.
             self._warmed.add(service.provider.name)
             name = model.partition(":")[2]
-            self._warming.append(self._group.create_task(_warm(name), name=f"token ranks of {name}"))
+            self._aside.append(self._group.create_task(_warm(name), name=f"token ranks of {name}"))
         return service
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from random import Random
 
 from agentrt.errors import SettingInvalid
 from agentrt.gate.gate import Gate
+from agentrt.gate.leases import Leases
 from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.openai import OpenAIModel
 from agentrt.profiles import Profile
@@ -34,18 +36,28 @@ class Services:
         environ: Where OpenAI is looked up.
         random: Source of jitter.
         wall: Seconds since 1970.
+        leases: Who hands out limits that are shared with other processes.
+        made: Is told of each gate.
 
     Raises:
         SettingInvalid: two different providers of one name.
     """
 
     def __init__(
-        self, providers: Sequence[Provider], environ: Mapping[str, str], random: Random, wall: Callable[[], float]
+        self,
+        providers: Sequence[Provider],
+        environ: Mapping[str, str],
+        random: Random,
+        wall: Callable[[], float],
+        leases: Leases | None = None,
+        made: Callable[[Gate], None] = lambda _: None,
     ) -> None:
         self._providers = by_name(providers)
         self._environ = environ
         self._random = random
         self._wall = wall
+        self._leases = leases
+        self._on_gate = made
         self._made: dict[str, Service] = {}
 
     def __iter__(self) -> Iterator[tuple[str, Service]]:
@@ -115,8 +127,16 @@ class Services:
             groups=provider.groups,
             windows=provider.traits.windows,
             hedge=provider.hedge,
+            leases=self._leases,
+            account=_account(provider),
         )
+        self._on_gate(gate)
         return Service(provider, model, gate)
+
+
+def _account(provider: Provider) -> str:
+    """Tells the accounts of one provider apart, and nothing of their keys."""
+    return sha256(f"{provider.base_url} {provider.api_key}".encode()).hexdigest()[:16]
 
 
 def _dialect(traits: Profile) -> Dialect:

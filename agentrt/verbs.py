@@ -9,9 +9,10 @@ from typing import Any, TypeVar, Unpack, overload
 from agentrt.agent import Agent
 from agentrt.errors import SettingInvalid
 from agentrt.messages import Answer, Message
+from agentrt.runs.asked import RunOptions
 from agentrt.runs.feed import FeedReader
 from agentrt.runs.owner import Run
-from agentrt.runtime import RunOptions, Runtime
+from agentrt.runtime import Runtime
 
 D = TypeVar("D")
 

@@ -33,6 +33,7 @@ from agentrt.gate.fair import NOTHING
 from agentrt.gate.grant import Grant, Knock, Statistics
 from agentrt.gate.headers import read_limits
 from agentrt.gate.hedge import race
+from agentrt.gate.leases import Leases, Share
 from agentrt.gate.limits import Limits
 from agentrt.gate.spending import THROTTLED_COST, RetryBudget
 from agentrt.gate.turnstile import Room, Turnstile
@@ -62,6 +63,8 @@ class Gate:
             is within that of `limits`.
         windows: Seconds that the provider's headers refer to, for "requests" and "tokens"; 60 by default.
         hedge: Make a second attempt for a call that may be asked twice and is slow.
+        leases: Who hands out limits that are shared with other processes; somebody must `tend` the gate then.
+        account: Whose limits they are. Only gates of one key and account share them.
     """
 
     def __init__(  # noqa: PLR0913 - what is to be known of one provider
@@ -74,6 +77,8 @@ class Gate:
         groups: Mapping[str, Limits] | None = None,
         windows: Mapping[str, float] | None = None,
         hedge: bool = False,
+        leases: Leases | None = None,
+        account: str = "",
     ) -> None:
         self.key = key
         self.limits = limits
@@ -87,6 +92,16 @@ class Gate:
         self._retried = 0
         self._exhausted_until = -inf
         self._timer: asyncio.TimerHandle | None = None
+        self._shares = [self._share(room, leases, account) for room in self._turnstile.rooms] if leases else []
+
+    async def tend(self) -> None:
+        """Fetch what this process needs of shared limits, until cancelled; without leases there is nothing to do.
+
+        With leases, calls wait until somebody does; afterwards the gate keeps to its limits by itself.
+        """
+        async with asyncio.TaskGroup() as group:
+            for share in self._shares:
+                group.create_task(share.tend())
 
     async def call(self, work: Callable[[Grant], Awaitable[T]], knock: Knock = _ANYBODY) -> T:
         """Do the work once the limits let it, and again where the provider's failure says that may help.
@@ -224,6 +239,15 @@ class Gate:
             waiter.grant(probe=turnstile.grant(room, waiter, now))
         self._set_timer(now + wait + _LATE if turnstile.anybody else inf)
 
+    def _share(self, room: Room[Waiter], leases: Leases, account: str) -> Share:
+        name = (f"{self.key} {account}".strip(), room.pattern)
+        share = Share(leases, name, room.limits.burst, self._moved)
+        room.stock = share.stock
+        return share
+
+    def _moved(self) -> None:
+        self._move(asyncio.get_running_loop().time())
+
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= at < inf:
@@ -233,7 +257,7 @@ class Gate:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._move(asyncio.get_running_loop().time())
+        self._moved()
 
     def _give_up(self, waiter: Waiter) -> None:
         """A waiter goes without an attempt; what it may have been granted in this very step comes back."""

@@ -27,7 +27,7 @@ class Limits:
     requests: float | None = None
     tokens: float | None = None
     per: float = 60.0
-    burst: float = 1.0
+    burst: float = 0.5
     concurrency: int = 20
 
     def __post_init__(self) -> None:

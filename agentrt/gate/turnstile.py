@@ -30,10 +30,13 @@ from agentrt.gate.hedge import Hedging
 from agentrt.gate.limits import Limits
 from agentrt.gate.permits import Permits
 from agentrt.gate.queue import Line
+from agentrt.gate.stock import KEPT, Stock
 
 W = TypeVar("W", bound=Waiting)
 
 ANY_MODEL = "*"
+_REFUSED = frozenset({400, 401, 403, 404, 413, 422})
+"""Statuses by which a provider that is well finds fault with a request."""
 _LONGEST_OPEN = 8.0
 """Seconds between probes of an ill provider: work is to flow again ten seconds after it is well, and one request in
 eight seconds does it no harm."""
@@ -42,14 +45,18 @@ _MOST_MODELS = 1000
 
 
 class Room(Generic[W]):
-    """One limit group: what there is to take of it, who waits for it, and how many are in flight."""
+    """One limit group: what there is to take of it, who waits for it, and how many are in flight.
 
-    __slots__ = ("group", "hedging", "in_flight", "limits", "line", "pattern", "turn")
+    Where other processes share the limit, `stock` is what this one holds of it.
+    """
+
+    __slots__ = ("group", "hedging", "in_flight", "limits", "line", "pattern", "stock", "turn")
 
     def __init__(self, pattern: str, limits: Limits, windows: Mapping[str, float]) -> None:
         self.pattern = pattern
         self.limits = limits
         self.group = Group(limits, windows)
+        self.stock: Stock | None = None
         self.line: Line[W] = Line()
         self.hedging = Hedging()
         self.in_flight = 0
@@ -60,15 +67,23 @@ class Room(Generic[W]):
 
         Every question for a group's rate is asked here, every take and return goes through `take` and `give_back`.
         """
-        return self.group.waits(tokens, now, ahead)
+        waits = self.group.waits(tokens, now, ahead)
+        if self.stock is None or max(waits) > KEPT:  # What is asked for too early would be of no use.
+            return waits
+        self.stock.limit(*self.group.in_force())
+        return max(waits[0], self.stock.wait(tokens, now, ahead)), waits[1]
 
     def take(self, tokens: int, now: float) -> None:
         """One request goes with so many tokens, both waits having been 0."""
         self.group.take(tokens, now)
+        if self.stock is not None:
+            self.stock.take(tokens, now)
 
     def give_back(self, requests: int, tokens: int, now: float) -> None:
         """What was taken was not needed; negative tokens were needed on top."""
         self.group.give_back(requests, tokens, now)
+        if self.stock is not None:
+            self.stock.give_back(requests, tokens, now)
 
     @property
     def counts_tokens(self) -> bool:
@@ -215,6 +230,7 @@ class Turnstile(Generic[W]):
         was_open = self.breaker.state(now) == "open"
         if grant.error is None:
             self.permits.succeeded()
+        if grant.error is None or grant.status in _REFUSED:
             self.breaker.succeeded(now, grant.probe, began=grant.started)
         elif ill:
             # A probe's pause counts from its beginning: one that hung has been a pause already.

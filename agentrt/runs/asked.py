@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import get_args
+from typing import TypedDict, get_args
 
+from agentrt.agent import Budget
 from agentrt.errors import SettingInvalid
 from agentrt.events import Priority
 from agentrt.messages import (
@@ -25,6 +26,19 @@ DEADLINE = 600.0
 _IMAGE = re.compile(r"image/[\w.+-]+")
 _ADDRESS = re.compile(r"https?://\S+|data:image/\S+")
 _KINDS = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
+
+
+class RunOptions(TypedDict, total=False):
+    """What every way to begin a run takes besides agent, input and deps; see `Runtime.start`."""
+
+    thread: str | None
+    messages: Sequence[Message]
+    deadline: float | None
+    budget: Budget | None
+    metadata: Mapping[str, str] | None
+    run_id: str | None
+    principal: str | None
+    priority: Priority
 
 
 def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
