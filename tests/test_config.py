@@ -534,7 +534,7 @@ def test_agentrt_config_shows_what_is_in_force_and_no_key(
         "# mine.toml",
         "providers.openai.api_key = *** # OPENAI_API_KEY",
         "providers.openai.limits.requests = 500.0 # mine.toml",
-        "providers.openai.limits.burst = 1.0 # default",
+        "providers.openai.limits.burst = 0.5 # default",
         'providers.openai.groups."text-embedding-*".concurrency = 8 # mine.toml',
         "serve.port = 90 # AGENTRT_SERVE__PORT",
         'serve.settings.allowed_hosts = ["app.example.org"] # mine.toml',
