@@ -96,6 +96,16 @@ def test_a_folder_is_put_into_an_index_and_kept_up(shop: Path, tmp_path: Path) -
         assert "We are open from nine to six." in done.stdout
 
 
+def test_limits_are_kept_and_shared_and_a_model_that_is_down_is_replaced() -> None:
+    said = run_python(["examples/limits.py"], ScriptedModel([]))
+    assert "refused by the provider: 0\n" in said
+    assert re.search(r"waited \d\.\d\d s at forecasts for rate", said)
+    answers = re.findall(r"(acme|zoe), \w+: 'It rains in \w+\.'", said)
+    assert sorted(answers) == [*["acme"] * 6, "zoe", "zoe"]
+    assert answers.index("zoe") < 5  # who asked one question does not wait for the other's six
+    assert "zoe, Bergen: spare:small is asked in place of main:large: provider_unavailable\n" in said
+
+
 def test_the_whole_idea_and_the_real_one_say_the_same() -> None:
     async def small() -> list[str]:
         state = await whole_idea.run(whole_idea.script, {"shelf": whole_idea.shelf}, "How many?", lambda _fact: None)
