@@ -50,8 +50,8 @@ class Agent(Generic[D_contra]):
     Args:
         name: The name under which a run remembers its agent.
         model: "provider:model", e.g. "openai:gpt-5-mini".
-        fallbacks: Models to ask, in this order, while those before are down, out of quota or too busy for the
-            deadline; each "provider:model".
+        fallbacks: Models to ask, in this order, while those before are down, out of quota, too busy for the
+            deadline, or do not know us or the model; each "provider:model".
         instructions: The system message.
         tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`.
         budget: What one run may use up, unless the run says otherwise.
@@ -86,7 +86,7 @@ class Agent(Generic[D_contra]):
             if not provider or not model:
                 raise SettingInvalid(
                     f'Agent({field_name}="{name}"): expected "provider:model", '
-                    'e.g. "openai:gpt-5-mini" or "local:rules"'
+                    'e.g. "openai:gpt-5-mini" or "ollama:qwen3"'
                 )
         if ours := _OURS & self.options.keys():
             raise SettingInvalid(f"Agent(options=...): {', '.join(sorted(ours))} cannot be set there: agentrt does")

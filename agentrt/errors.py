@@ -181,7 +181,7 @@ class GateTimeout(AgentrtError):
 
     Attributes:
         eta: Seconds until the grant could have come, at the earliest; 0 where only a permit is missing.
-        reason: What the wait is for: concurrency, rate, tokens or cooldown; "deadline" where it had passed
+        reason: What the wait is for: concurrency, rate, tokens, cooldown or breaker; "deadline" where it had passed
             already.
     """
 

@@ -15,7 +15,7 @@ from agentrt.messages import AssistantMessage, FinishReason, Message, Usage
 
 ToolStatus = Literal["ok", "error", "timeout", "cancelled"]
 Outcome = Literal["success", "failed", "cancelled", "deadline", "budget"]
-WaitReason = Literal["concurrency", "rate", "tokens", "cooldown", "breaker", "budget"]
+WaitReason = Literal["concurrency", "rate", "tokens", "cooldown", "breaker"]
 Priority = Literal["interactive", "background"]
 
 

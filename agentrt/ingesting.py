@@ -57,7 +57,7 @@ async def ingest(  # noqa: PLR0913 - a verb
         AgentrtError: The index, the way to the manifest, or the embedder failed for all.
     """
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(_policy(allow)))
+        egress = await stack.enter_async_context(Egress(_policy(allow, settings or PipelineSettings())))
         skip, there = frozenset[Path](), True
         if isinstance(index, str | Path):
             skip, there = _files_of(Path(index)), _is_there(Path(index))
@@ -73,8 +73,14 @@ async def ingest(  # noqa: PLR0913 - a verb
         return await Pipeline(listed, parts, settings, prune=prune, progress=progress).run()
 
 
-def _policy(allow: Collection[str]) -> EgressPolicy:
-    return EgressPolicy(allow=frozenset(allow), content_types=_TYPES, per_host_wait=_PATIENCE)
+def _policy(allow: Collection[str], settings: PipelineSettings) -> EgressPolicy:
+    return EgressPolicy(
+        allow=frozenset(allow),
+        content_types=_TYPES,
+        per_host_wait=_PATIENCE,
+        per_host_concurrency=settings.per_host,
+        per_host_rate=settings.per_host_rate,
+    )
 
 
 def _is_there(index: Path) -> bool:

@@ -59,13 +59,13 @@ class Runtime:
     """An async context manager; inside of it, `run` and `stream` use it without being told.
 
     Args:
-        providers: Services by name. Without, "openai:" is found in the environment.
+        providers: Services by name. Those of `PROFILES` need no description: their keys are in the environment.
         journal: Where facts are kept: "memory", or a file as in "sqlite:chat.db"; or a `Journal` of your own,
             which is closed with the Runtime.
         grace: Seconds that cancelled tools have to clean up.
         threads: Where tools that are plain functions run; by default up to 64 daemon threads.
         random: Source of ids and jitter; seed it to repeat a run, with a journal that has not seen the first.
-        environ: Where OPENAI_API_KEY and OPENAI_BASE_URL are looked up.
+        environ: Where keys and addresses are looked up, such as OPENAI_API_KEY.
         on_exit: What becomes of the runs that have not ended when the Runtime is left: "cancel" ends them, "suspend"
             stops them and leaves them unfinished in the journal, to be resumed.
         leases: Hands out limits that are shared with other processes, e.g. `RedisLeases("redis://...")`; closed with

@@ -61,7 +61,8 @@ class Gate:
         wall: Seconds since 1970, for headers that name a moment; without it those say nothing.
         groups: Models, by a pattern of their names, that have requests and tokens of their own. Their concurrency
             is within that of `limits`.
-        windows: Seconds that the provider's headers refer to, for "requests" and "tokens"; 60 by default.
+        windows: Seconds that the provider's headers refer to, for "requests" and "tokens"; by default the
+            period of the limits.
         hedge: Make a second attempt for a call that may be asked twice and is slow.
         leases: Who hands out limits that are shared with other processes; somebody must `tend` the gate then.
         account: Whose limits they are. Only gates of one key and account share them.

@@ -30,7 +30,6 @@ from agentrt.gate.bucket import Bucket, keeping_below
 from agentrt.gate.headers import Allowance
 from agentrt.gate.limits import Limits
 
-_WINDOW = 60.0
 _RAISE = 0.1
 """Part of the limit by which it may rise in a minute."""
 _RAISE_SPAN = 60.0
@@ -54,8 +53,8 @@ class Group:
 
     def __init__(self, limits: Limits, windows: Mapping[str, float] | None = None) -> None:
         windows = windows or {}
-        self._requests = _Side(limits.requests, limits, windows.get("requests", _WINDOW))
-        self._tokens = _Side(limits.tokens, limits, windows.get("tokens", _WINDOW))
+        self._requests = _Side(limits.requests, limits, windows.get("requests", limits.per))
+        self._tokens = _Side(limits.tokens, limits, windows.get("tokens", limits.per))
         self._outputs: deque[int] = deque(maxlen=_MOST_OUTPUTS)
         self._since_reckoned = 0
         self._p90 = _EXPECTED_OUTPUT

@@ -31,6 +31,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
         stop_after: Failures in a row at one stage after which the whole is given up.
         kept_bytes: Size up to which the bytes of a document are kept in quarantine.
         grace: Seconds that documents under way have to be stored after a cancel.
+        per_host: Documents that one host is asked for at once.
+        per_host_rate: Documents that one host is asked for in a second; None is as fast as it answers.
 
     Raises:
         SettingInvalid: One of them is 0 or less.
@@ -53,11 +55,13 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
     stop_after: int = 20
     kept_bytes: int = MIB
     grace: float = 2.0
+    per_host: int = 8
+    per_host_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise SettingInvalid(f"PipelineSettings was given {name}={value}; it needs more than 0")
 
 

@@ -25,6 +25,9 @@ from agentrt.runs.record import Record
 
 Tell = Callable[[Passing], None]
 
+_ITS_OWN = frozenset({401, 403, 404})
+"""Statuses by which a provider refuses who asks, or for which model: another may know both."""
+
 
 async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: bool) -> None:
     """Let the model have its next turn, by the first of the candidates that gives one.
@@ -145,7 +148,7 @@ def _helps_to_ask_another(error: ProviderError | GateTimeout) -> bool:
     """Whether it is this provider's trouble, and not the request's or the clock's."""
     if isinstance(error, GateTimeout):
         return error.reason != "deadline"
-    return isinstance(error, ProviderExhausted) or error.retry != "never"
+    return isinstance(error, ProviderExhausted) or error.retry != "never" or error.status in _ITS_OWN
 
 
 def _as_sent_to(provider: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -35,8 +35,15 @@ def fell_back(events: list[AnyEvent]) -> list[FellBack]:
 
 @pytest.mark.parametrize(
     "fault",
-    [DOWN, faults.status(429), faults.status(429, code="insufficient_quota"), faults.silent(100)],
-    ids=["down", "throttled", "out of quota", "silent"],
+    [
+        DOWN,
+        faults.status(429),
+        faults.status(429, code="insufficient_quota"),
+        faults.silent(100),
+        faults.status(401),
+        faults.status(404),
+    ],
+    ids=["down", "throttled", "out of quota", "silent", "key revoked", "model gone"],
 )
 def test_the_next_model_is_asked_where_the_first_cannot_answer(fault: Fault) -> None:
     first, second = ScriptedModel([]), ScriptedModel(["Here."])
