@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from agentrt.gate.leases import LocalLeases
 from agentrt.testing import InMemoryTransport, run_virtual
 from agentrt.testing.windows import Seen
-from bench.gate_contenders import CONTENDERS
+from bench.gate_contenders import CONTENDERS, LEASED, contender
 from bench.gate_processes import ask_in_processes, provider_process
 from bench.gate_world import BURST, MEAN, RATE, By, Calls, Outcome, calls, drive, provider
 
@@ -52,14 +53,14 @@ def on_loopback(name: str, by: By, wanted: Calls, processes: int) -> Row:
 
 
 def in_memory(name: str, by: By, wanted: Calls, clients: int) -> Row:
-    """In memory, on the virtual clock, where CPU costs no time; processes are clients that share nothing."""
+    """In memory, on the virtual clock, where CPU costs no time; processes are clients that share leases at most."""
 
     async def main() -> Row:
-        limited = provider(by)
+        limited, leases = provider(by), LocalLeases()
         async with AsyncExitStack() as stack:
             asking = [
                 await stack.enter_async_context(
-                    CONTENDERS[name]("http://bench.invalid/v1", InMemoryTransport(limited), by, 1 / clients)
+                    contender(name, leases)("http://bench.invalid/v1", InMemoryTransport(limited), by, 1 / clients)
                 )
                 for _ in range(clients)
             ]
@@ -76,23 +77,24 @@ def table(count: int, *, quick: bool) -> None:
     bys: tuple[By, ...] = ("requests", "tokens")
     for by in bys:
         for processes in (1, 4):
+            names = [*CONTENDERS] if processes == 1 else [*CONTENDERS, LEASED]
             if not quick or (by == "requests" and processes == 1):
                 _print(
                     f"{count} calls at once on loopback",
                     by,
                     processes,
-                    [on_loopback(name, by, at_once, processes) for name in CONTENDERS],
+                    [on_loopback(name, by, at_once, processes) for name in names],
                 )
             _print(
                 f"{2 * count} calls at 10x the rate, virtual clock",
                 by,
                 processes,
-                [in_memory(name, by, flood, processes) for name in CONTENDERS],
+                [in_memory(name, by, flood, processes) for name in names],
             )
 
 
 def _print(load: str, by: By, processes: int, rows: Sequence[Row]) -> None:
-    each = "" if processes == 1 else f", {processes} processes with 1/{processes} of the limits each"
+    each = "" if processes == 1 else f", {processes} processes with 1/{processes} of the limits each or leases of all"
     print(f"\n{load}, {by} limited{each}")
     print(f"  {'':24}{'share used':>12}{'429s':>8}{'failed':>8}{'seconds':>9}")
     for row in rows:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from random import Random
 
 import httpx2
@@ -11,6 +13,7 @@ from openai import AsyncOpenAI
 
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock
+from agentrt.gate.leases import Leases
 from agentrt.messages import UserMessage
 from agentrt.model.model import Began, ModelRequest, Told
 from agentrt.model.openai import OpenAIModel
@@ -52,7 +55,7 @@ class Gated:
 
 
 @asynccontextmanager
-async def gated(base_url: str, transport: Transport, by: By, share: float) -> AsyncIterator[Asks]:
+async def gated(base_url: str, transport: Transport, by: By, share: float) -> AsyncGenerator[Asks]:
     """agentrt."""
     model = OpenAIModel("bench", base_url=base_url, api_key="none", transport=transport)
     try:
@@ -62,7 +65,21 @@ async def gated(base_url: str, transport: Transport, by: By, share: float) -> As
 
 
 @asynccontextmanager
-async def _package(base_url: str, transport: Transport) -> AsyncIterator[AsyncOpenAI]:
+async def leased(leases: Leases, base_url: str, transport: Transport, by: By, share: float) -> AsyncGenerator[Asks]:  # noqa: ARG001
+    """agentrt, which shares the whole limits with all others that have these leases."""
+    model = OpenAIModel("bench", base_url=base_url, api_key="none", transport=transport)
+    gate = Gate("bench", limits(by), random=Random(1), leases=leases)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tending = group.create_task(gate.tend())
+            yield Gated(model, gate)
+            tending.cancel()
+    finally:
+        await model.aclose()
+
+
+@asynccontextmanager
+async def _package(base_url: str, transport: Transport) -> AsyncGenerator[AsyncOpenAI]:
     http = None if transport is None else httpx2.AsyncClient(transport=transport)
     async with AsyncOpenAI(api_key="none", base_url=base_url, http_client=http) as client:
         if transport is not None:  # it would ask a thread for the platform's name, which no virtual clock can wait for
@@ -71,21 +88,21 @@ async def _package(base_url: str, transport: Transport) -> AsyncIterator[AsyncOp
 
 
 @asynccontextmanager
-async def retries(base_url: str, transport: Transport, by: By, share: float) -> AsyncIterator[Asks]:  # noqa: ARG001
+async def retries(base_url: str, transport: Transport, by: By, share: float) -> AsyncGenerator[Asks]:  # noqa: ARG001
     """The openai package alone."""
     async with _package(base_url, transport) as client:
         yield Retries(client)
 
 
 @asynccontextmanager
-async def semaphore(base_url: str, transport: Transport, by: By, share: float) -> AsyncIterator[Asks]:  # noqa: ARG001
+async def semaphore(base_url: str, transport: Transport, by: By, share: float) -> AsyncGenerator[Asks]:  # noqa: ARG001
     """Twenty at once."""
     async with _package(base_url, transport) as client:
         yield Semaphore(client, round(AT_ONCE * share))
 
 
 @asynccontextmanager
-async def limiter(base_url: str, transport: Transport, by: By, share: float) -> AsyncIterator[Asks]:
+async def limiter(base_url: str, transport: Transport, by: By, share: float) -> AsyncGenerator[Asks]:
     """So many a second."""
     async with _package(base_url, transport) as client:
         rate = RATE * share
@@ -102,3 +119,11 @@ CONTENDERS: dict[str, Contender] = {
     "agentrt": gated,
 }
 """By the name they have in the table."""
+
+LEASED = "agentrt with leases"
+"""Has its row where there is more than one process."""
+
+
+def contender(name: str, leases: Leases) -> Contender:
+    """By its name; who shares limits does so by these leases."""
+    return partial(leased, leases) if name == LEASED else CONTENDERS[name]

@@ -33,6 +33,8 @@ _BASE = {"transient": 0.25, "throttled": 1.0}
 _COST = {"transient": TRANSIENT_COST, "throttled": THROTTLED_COST, "never": 0}
 _LONGEST = 20.0
 _LONGEST_SPREAD = 5.0
+_LONGEST_ASKED = 86_400.0
+"""Seconds a provider is left alone at most, whatever it says: a slip in a header must not close a key for good."""
 _CLASH = frozenset({408, 409})
 """A request that timed out or met another: no sign of illness."""
 
@@ -46,7 +48,7 @@ class Decision(msgspec.Struct, frozen=True):
         delay: Seconds; what remains of the failure even where this call gives up.
         hold: Nobody may knock for `delay` seconds, which stands even where this call itself gives up.
         cost: Points that the retry costs.
-        ill: The breaker counts it as a failure. Otherwise it says nothing about the provider's health.
+        ill: The breaker counts it as a failure. What is not ill is a sign of life or says nothing; the status tells.
         exhausted: The key has no quota or no money left.
         late: It would be made again, were it not for the deadline: `delay` seconds from now is too late.
     """
@@ -66,7 +68,7 @@ def decide(
     """Judge a failure after `retries` retries of `most`, `left` seconds before the deadline (None: there is none).
 
     A provider that names a time means everybody: with Retry-After the whole gate waits, never less
-    than it asked for. A call whose pause would outlast its deadline gives up at once.
+    than it asked for, up to a day. A call whose pause would outlast its deadline gives up at once.
     """
     if error.retry == "never":
         return Decision(again=False, exhausted=isinstance(error, ProviderExhausted))
@@ -87,4 +89,5 @@ def _pause(error: ProviderError, retries: int, random: Random) -> float:
     asked = error.retry_after
     if asked is None:
         return random.uniform(0.0, min(_LONGEST, _BASE[error.retry] * 2.0**retries))
+    asked = min(asked, _LONGEST_ASKED)
     return asked + random.uniform(0.0, min(_LONGEST_SPREAD, asked / 4))

@@ -17,7 +17,8 @@ class Limits:
         tokens: Tokens per period, input and output together; None is unlimited.
         per: Length of the period in seconds.
         burst: How much may leave at once, in seconds of the rate: `requests=50, per=1, burst=0.2` is 10
-            requests. With 0 the calls leave evenly, one by one.
+            requests. With 0 the calls leave evenly, one by one. Of it a tenth of a second, one unit at least, is
+            kept in reserve. The default lets no sliding minute have more than a minute's limit.
         concurrency: Calls in flight at the same time.
 
     Raises:

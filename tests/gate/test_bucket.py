@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrt.gate.bucket import Bucket, keeping_below
+from agentrt.gate.limits import Limits
+from agentrt.testing.windows import most_within
 
 LIMITS = st.floats(0.5, 10_000)
 PERIODS = st.floats(0.1, 3600)
@@ -82,10 +85,35 @@ def test_giving_back_undoes_a_take(bucket: Bucket, first: int, second: int, gap:
     assert bucket.level(gap) == pytest.approx(before, abs=ROUNDING)
 
 
-def test_it_keeps_a_hundredth_of_the_rate_and_one_unit_of_the_burst_in_reserve() -> None:
-    bucket = Bucket.within(3000, per=60, burst=0.2)
+def test_it_keeps_a_hundredth_of_the_rate_in_reserve_and_of_the_burst_a_tenth_of_a_second_but_one_unit_at_least() -> (
+    None
+):
+    bucket = Bucket.within(3000, per=60, burst=0.5)
     assert bucket.rate == pytest.approx(49.5)
-    assert bucket.capacity == pytest.approx(9)
+    assert bucket.capacity == pytest.approx(25 - 5)
+    assert Bucket.within(300, per=60, burst=1).capacity == pytest.approx(5 - 1)
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 10_000), st.integers(0))
+def test_by_default_no_sliding_minute_of_an_hour_at_ten_times_the_rate_has_more_than_the_limit(
+    requests: int, seed: int
+) -> None:
+    limits, random = Limits(requests=requests), Random(seed)
+    bucket = Bucket.within(requests, limits.per, limits.burst)
+    now = wanted = 0.0
+    left = list[tuple[float, int]]()
+    while now < 3600:
+        gap = bucket.wait(1, now) + random.uniform(0, 0.2)  # the loop has other things to do, too
+        now += gap
+        wanted += 10 * gap * requests / 60
+        if wanted >= 1 and bucket.wait(1, now) == 0:
+            amount = max(1, min(int(wanted), int(bucket.level(now))))
+            bucket.take(amount, now)
+            wanted -= amount
+            left.append((now, amount))
+    assert most_within(left, 60) <= requests
+    assert sum(amount for _, amount in left) >= 0.65 * 60 * requests - 1
 
 
 def test_where_the_burst_is_less_than_one_unit_single_units_leave_evenly() -> None:

@@ -63,7 +63,37 @@ def test_a_probe_that_fails_opens_it_for_longer() -> None:
     run_virtual(main())
 
 
-@pytest.mark.parametrize("end", [ProviderRefused("no", status=400), ValueError("bug"), asyncio.CancelledError()])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_probe_that_is_refused_found_the_provider_well_as_one_that_succeeds(status: int) -> None:
+    async def main() -> None:
+        gate, started = a_gate(), list[float]()
+        until = await opened(gate)
+        async with asyncio.TaskGroup() as group:
+            refused = failing_first(ProviderRefused("no", status=status), started=started)
+            group.create_task(settled([gate.call(refused)]))
+            await asyncio.sleep(0)
+            for _ in range(5):
+                group.create_task(gate.call(work_of(1, started)))
+        # The second probe, at once, and with its success all the others.
+        assert started == pytest.approx([until, until, *[until + 1] * 4], abs=1e-3)
+        assert gate.statistics().breaker == "closed"
+
+    run_virtual(main())
+
+
+def test_two_probes_that_are_refused_close_it() -> None:
+    async def main() -> None:
+        gate = a_gate()
+        until = await opened(gate)
+        ends = await settled(gate.call(failing_first(ProviderRefused("no", status=401))) for _ in range(2))
+        assert [type(end) for end in ends] == [ProviderRefused] * 2
+        assert now() == pytest.approx(until, abs=1e-3)
+        assert gate.statistics().breaker == "closed"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("end", [ProviderRefused("no", status=409), ValueError("bug"), asyncio.CancelledError()])
 def test_a_probe_that_says_nothing_of_the_providers_health_passes_its_slot_on(end: BaseException) -> None:
     async def main() -> None:
         gate, started = a_gate(), list[float]()

@@ -106,15 +106,15 @@ def test_a_request_of_the_largest_size_waits_no_more_than_twice_its_fair_time(la
             await asyncio.sleep(3)
             asked = now()
             await gate.call(work_of(0, started), Knock(tokens=largest, tenant="large"))
-        # Alone it would wait for a full bucket, which takes a second; what it had too much is paid afterwards.
-        assert started[0] - asked <= 2 * 1 / 0.99
+        # Alone it would wait for a full bucket, which takes 0.9 s; what it had too much is paid afterwards.
+        assert started[0] - asked <= 2 * 0.9 / 0.99
 
     run_virtual(main())
 
 
 def test_who_waits_for_one_groups_tokens_is_not_in_the_way_of_another_group() -> None:
     async def main() -> None:
-        groups = {"chat-*": Limits(tokens=10, per=1), "embed-*": Limits(tokens=1000, per=1)}
+        groups = {"chat-*": Limits(tokens=10, per=1), "embed-*": Limits(tokens=1000, per=1, burst=1)}
         gate, chats, embeddings, others = a_gate(groups=groups), list[float](), list[float](), list[float]()
         async with asyncio.TaskGroup() as group:
             for _ in range(50):

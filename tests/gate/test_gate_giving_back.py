@@ -92,8 +92,8 @@ def test_a_large_head_that_gives_up_lets_those_behind_it_go_as_soon_as_they_can(
     async def main() -> None:
         gate, started = a_gate(tokens=100, burst=1), list[float]()
         async with asyncio.TaskGroup() as group:
-            await gate.call(work_of(), Knock(tokens=90))
-            large = group.create_task(gate.call(work_of(), Knock(tokens=99)))
+            await gate.call(work_of(), Knock(tokens=81))
+            large = group.create_task(gate.call(work_of(), Knock(tokens=90)))
             await asyncio.sleep(0)
             group.create_task(gate.call(work_of(0, started), Knock(tokens=5)))
             group.create_task(gate.call(work_of(0, started), Knock(tokens=60)))  # too much to overtake with

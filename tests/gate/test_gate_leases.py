@@ -21,8 +21,8 @@ FIFTY = Limits(requests=50, per=1, burst=1)
 TOKENS = Limits(tokens=1000, per=1, burst=1)
 
 
-def a_gate(leases: Leases | None, limits: Limits = FIFTY) -> Gate:
-    return Gate("openai", limits, random=Random(1), leases=leases)
+def a_gate(leases: Leases | None, limits: Limits = FIFTY, account: str = "") -> Gate:
+    return Gate("openai", limits, random=Random(1), leases=leases, account=account)
 
 
 @asynccontextmanager
@@ -46,6 +46,17 @@ def test_two_gates_keep_to_one_limit() -> None:
             await settled(gate.call(work_of(started=started)) for gate in gates for _ in range(250))
         assert 500 / 50 - 1 <= now() <= 500 / (0.95 * 50)
         assert all(sum(start <= time < start + 1 for time in started) <= 100 for start in started)
+
+    run_virtual(main())
+
+
+def test_gates_of_two_accounts_share_nothing() -> None:
+    async def main() -> None:
+        leases = LocalLeases()
+        gates = [a_gate(leases, account="mine"), a_gate(leases, account="yours")]
+        async with tended(*gates):
+            await settled(gate.call(work_of()) for gate in gates for _ in range(250))
+        assert now() <= 250 / (0.95 * 50)
 
     run_virtual(main())
 
@@ -92,7 +103,7 @@ def test_cancelled_calls_leave_nothing_behind() -> None:
                         task.cancel()
             await asyncio.sleep(2)
             before = now()
-            await settled(other.call(work_of()) for _ in range(36))
+            await settled(other.call(work_of()) for _ in range(32))  # what the pool holds
             assert now() == before
 
     run_virtual(main())

@@ -222,7 +222,7 @@ def test_a_runs_retries_are_counted_over_all_its_calls() -> None:
 
 def test_no_more_than_a_tenth_of_the_calls_are_retries_at_the_same_time() -> None:
     async def main() -> None:
-        gate, events = a_gate(concurrency=30), list[Passing]()
+        gate, events = a_gate(concurrency=300), list[Passing]()
 
         def work(n: int) -> Work:
             async def first_fails(grant: Grant) -> str:
@@ -233,11 +233,21 @@ def test_no_more_than_a_tenth_of_the_calls_are_retries_at_the_same_time() -> Non
 
             return first_fails
 
-        ends = await settled(gate.call(work(n), Knock(watch=events.append)) for n in range(30))
+        ends = await settled(gate.call(work(n), Knock(watch=events.append)) for n in range(300))
         retries = sum(isinstance(event, Retrying) for event in events)
-        assert 1 <= retries <= 3
-        assert sum(isinstance(end, ProviderUnavailable) for end in ends) == 10 - retries
+        assert 20 <= retries <= 30
+        assert sum(isinstance(end, ProviderUnavailable) for end in ends) == 100 - retries
         await everything_is_back(gate, after=1)
+
+    run_virtual(main())
+
+
+def test_a_blip_that_breaks_all_the_calls_of_a_handful_is_retried_by_all_of_them() -> None:
+    async def main() -> None:
+        gate = a_gate()
+        calls = [gate.call(failing_first(ProviderUnreachable("reset"))) for _ in range(9)]
+        assert await settled(calls) == ["done"] * 9
+        assert gate.statistics().retried == 9
 
     run_virtual(main())
 

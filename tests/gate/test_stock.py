@@ -174,7 +174,7 @@ def test_while_the_backend_is_down_nobody_is_held_up_and_afterwards_nothing_is_s
 
 
 def test_the_pools_leave_room_for_what_was_handed_out_and_not_yet_used() -> None:
-    assert Pool.within(100, burst=1) == Pool(99, 74)
+    assert Pool.within(100, burst=1) == Pool(99, 65)
     assert Pool.within(100, burst=0.1) == Pool(99, 0)
     assert Pool.within(None, burst=1) == Pool(0, 0)
 

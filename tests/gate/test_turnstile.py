@@ -31,7 +31,7 @@ def a_turnstile(
     concurrency: int = 2,
     groups: Mapping[str, Limits] | None = None,
 ) -> Turnstile[Person]:
-    limits = Limits(requests=requests, tokens=tokens, per=1, concurrency=concurrency)
+    limits = Limits(requests=requests, tokens=tokens, per=1, burst=1, concurrency=concurrency)
     return Turnstile(limits, groups or {}, {}, Random(1))
 
 
@@ -45,7 +45,7 @@ def test_who_is_let_through_takes_all_of_it_and_who_makes_no_attempt_gives_all_o
     room = turnstile.room("any")
     before = state(turnstile, room, 0.0)
     assert not turnstile.take(room, 60, 0.0)
-    assert state(turnstile, room, 0.0) == (1, 1, 1, (8, 39), "closed")
+    assert state(turnstile, room, 0.0) == (1, 1, 1, (8, 30), "closed")
     turnstile.undo(room, 60, 0.0, probe=False)
     assert state(turnstile, room, 0.0) == before
 
@@ -53,7 +53,7 @@ def test_who_is_let_through_takes_all_of_it_and_who_makes_no_attempt_gives_all_o
 def test_looking_takes_nothing() -> None:
     turnstile = a_turnstile(requests=10, tokens=100)
     room = turnstile.room("any")
-    room.line.join(Person(99), returned=False)
+    room.line.join(Person(90), returned=False)
     before = state(turnstile, room, 0.0)
     for _ in range(3):
         found, person, wait = turnstile.next(0.0)
@@ -90,7 +90,7 @@ def test_an_attempt_gives_its_permit_back_and_settles_its_tokens() -> None:
     grant = Grant(attempt=1, tokens=60, queued=0.0, started=0.0, error=None)
     grant.report(input_tokens=10, output_tokens=20)
     assert not turnstile.leave(room, grant, 0.0, ill=False)
-    assert state(turnstile, room, 0.0) == (0, 0, 1, (8, 69), "closed")
+    assert state(turnstile, room, 0.0) == (0, 0, 1, (8, 60), "closed")
 
 
 def test_the_leave_that_opens_the_breaker_says_so_once() -> None:
@@ -102,6 +102,24 @@ def test_the_leave_that_opens_the_breaker_says_so_once() -> None:
         grant = Grant(attempt=1, tokens=0, queued=0.0, started=0.0)
         opened.append(turnstile.leave(room, grant, 0.0, ill=True))
     assert opened == [False] * 9 + [True] + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "alive"),
+    [
+        *[(status, True) for status in (400, 401, 403, 404, 413, 422)],
+        *[(status, False) for status in (None, 200, 408, 409, 429)],
+    ],
+)
+def test_a_refusal_is_a_sign_of_life_and_no_other_failure_is(status: int | None, alive: bool) -> None:
+    turnstile = a_turnstile(concurrency=50)
+    room = turnstile.room("any")
+    for ill in [False] * 11 + [True] * 10:
+        turnstile.take(room, 0, 0.0)
+        grant = Grant(attempt=1, tokens=0, queued=0.0, started=0.0, status=503 if ill else status)
+        turnstile.leave(room, grant, 0.0, ill=ill)
+    # Ten failures open it, but not where eleven others came back.
+    assert turnstile.breaker.state(0.0) == ("closed" if alive else "open")
 
 
 def test_half_open_the_probe_takes_its_slot_and_gives_it_back() -> None:
