@@ -35,8 +35,9 @@ from agentrt.model.tokens import warm
 from agentrt.providers import Provider
 from agentrt.runs.asked import RunOptions, as_deadline, as_messages, as_priority
 from agentrt.runs.conversations import Conversations
-from agentrt.runs.order import Candidate, Order, Ports
+from agentrt.runs.order import ENCLOSING, Candidate, Order, Ports
 from agentrt.runs.owner import Run
+from agentrt.runs.places import Places
 from agentrt.runs.takeover import Taken, take_over, unfinished
 from agentrt.services import Service, Services
 from agentrt.toolbox.call import Caller
@@ -50,7 +51,6 @@ logger = logging.getLogger(__name__)
 _current: ContextVar[Runtime | None] = ContextVar("agentrt_runtime", default=None)
 _inside: ContextVar[frozenset[tuple[Runtime, str]]] = ContextVar("agentrt_threads", default=frozenset())
 """The threads whose runs enclose the caller, a tool."""
-
 
 D = TypeVar("D")
 
@@ -95,6 +95,7 @@ class Runtime:
         self._caller = Caller(threads=threads, grace=grace)
         self._leases = leases
         self._services = Services(providers, environ, self._random, self.now, leases, self._tend)
+        self._places = Places()
         self._warmed: set[str] = set()
         self._runs: dict[str, Run] = {}
         self._taking: set[str] = set()  # being resumed: theirs is no `Run` yet
@@ -222,13 +223,13 @@ class Runtime:
             deps: What the agent's tools get as `Context.deps`.
             thread: Name of the conversation to continue.
             messages: A conversation before this one, where the caller keeps it. Not with `thread`.
-            deadline: Seconds from now; 600 by default.
+            deadline: Seconds from now; by default 600, and in a tool no more than its run has left.
             budget: In place of the agent's.
             metadata: Kept in `RunStarted`, shown to tools.
             run_id: A name for the run, by default a random one. It must be new: if the journal has it already,
                 that run stays as it is, and the answer of this one is `SettingInvalid`.
-            principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares.
-            priority: "background" for what nobody waits for: it leaves nine tenths of a busy gate to the others.
+            principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares. In a tool, its run's.
+            priority: "background" for what nobody waits for, and all its tools start: others have most of a busy gate.
 
         Raises:
             SettingInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
@@ -254,6 +255,9 @@ class Runtime:
             principal=principal,
             priority=priority,
         )
+        whole = ENCLOSING.get()
+        if whole is not None and whole.run_id in self._runs:
+            order = order.within(whole, bounded=deadline is None)
         return self._carry(order, ports)
 
     def find(self, run_id: str) -> Run | None:
@@ -343,6 +347,7 @@ class Runtime:
             caller=self._caller,
             gate_of=gate_of,
             now=self.now,
+            places=self._places,
         )
 
     def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
@@ -359,14 +364,15 @@ class Runtime:
         run = Run(order, ports, self._conversations.turn(order.thread, order.run_id), taken)
         self._runs[run.run_id] = run
         self._conversations.join(order.thread, run)
-        owner = self._group.create_task(self._live(run, order.thread), name=f"owner {run.run_id}")
+        owner = self._group.create_task(self._live(run, order), name=f"owner {run.run_id}")
         owner.add_done_callback(lambda _: self._gone(run, order.thread))
         return run
 
-    async def _live(self, run: Run, thread: str | None) -> None:
+    async def _live(self, run: Run, order: Order) -> None:
         _current.set(self)  # a tool that runs an agent does so here, wherever its own run was started
-        if thread is not None:
-            _inside.set(_inside.get() | {(self, thread)})
+        ENCLOSING.set(order)
+        if order.thread is not None:
+            _inside.set(_inside.get() | {(self, order.thread)})
         await run.live()
 
     def _gone(self, run: Run, thread: str | None) -> None:

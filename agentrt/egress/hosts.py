@@ -21,6 +21,9 @@ from agentrt.gate.pace import Pace
 REMEMBERED = 1000
 """Hosts, beyond which the longest unasked are forgotten."""
 
+LONGEST_REST = 86_400.0
+"""Seconds; a slip in a header must not close a host for good."""
+
 
 class HostResting(EgressFailed):
     """The host wants to be left alone for longer than a request may wait: it was not asked.
@@ -66,9 +69,9 @@ class Hosts:
             self._remember(name, port)
 
     def rest(self, name: str, port: int, seconds: float) -> None:
-        """Leave the host alone for so long."""
+        """Leave the host alone for so long, or a day if that is less."""
         host = self._host(name, port)
-        host.rests_until = max(host.rests_until, asyncio.get_running_loop().time() + seconds)
+        host.rests_until = max(host.rests_until, asyncio.get_running_loop().time() + min(seconds, LONGEST_REST))
 
     async def _wait(self, host: _Host, name: str) -> None:
         """Take a place when it is our turn; who does not get so far holds none."""

@@ -36,6 +36,8 @@ _RAISE_SPAN = 60.0
 _LEAST_SHARE = 0.01
 _SILENCE = 300.0
 """Seconds after which a limit that only headers told is forgotten."""
+_LONGEST_WINDOW = 86_400.0
+"""Seconds; for longer than a day nobody is held, whatever is told."""
 _LARGEST = 1e12
 """Units a window; what is more is no limit."""
 _UNKNOWN_AGE = 5.0
@@ -140,7 +142,7 @@ class _Side:
             self.bucket.take(amount, now)
 
     def learn(self, told: Allowance, now: float, age: float) -> None:
-        window = told.window or self._window
+        window = min(told.window or self._window, _LONGEST_WINDOW)
         if told.limit is not None and 1 <= told.limit <= _LARGEST:
             self._heed_limit(told.limit / window, window, now)
         if told.remaining is None:
@@ -164,6 +166,7 @@ class _Side:
         """Nothing has been told for long."""
         if self._configured is None:
             self.rate = self.bucket = None
+            self._held = -inf
         else:
             self._approach(self._configured, now)
 

@@ -25,6 +25,8 @@ from agentrt.gate.stock import Ask, Pool, Stock
 logger = logging.getLogger(__name__)
 
 ASKED_AGAIN_AFTER = 1.0
+LONGEST_TRIP = 5.0
+"""Seconds after which a backend without a timeout of its own counts as down: everybody waits for its answer."""
 
 
 class LeasesDown(AgentrtError):
@@ -100,12 +102,31 @@ class Share:
             await self._pause(time() + self.stock.due(time()))
             return
         try:
-            wait = await self._leases.lease(self._name, ask)
+            wait = await self._lease(ask)
         except LeasesDown as error:
             await self._do_without(error)
         else:
             self.stock.came(ask, wait, time())
             self._moved()
+
+    async def _lease(self, ask: Ask) -> float:
+        """The backend's answer. However it fails, it is down and brings nothing down with it.
+
+        Raises:
+            LeasesDown: there is none.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_TRIP):
+                wait = await self._leases.lease(self._name, ask)
+        except LeasesDown:
+            raise
+        except TimeoutError:
+            raise LeasesDown(f"expected limits to be handed out within {LONGEST_TRIP:g} s, nothing came") from None
+        except Exception as error:  # a backend may be the user's, and the runs are not its own
+            raise LeasesDown(f"expected limits to be handed out, came {type(error).__name__}: {error}") from error
+        if not (isinstance(wait, int | float) and 0 <= wait < inf):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise LeasesDown(f"expected limits in 0 or more seconds, came {wait!r}")
+        return wait
 
     async def _pause(self, until: float) -> None:
         """Until something is called for, or is due."""
@@ -125,7 +146,7 @@ class Share:
         while self.stock.down:
             await asyncio.sleep(ASKED_AGAIN_AFTER)
             try:
-                await self._leases.lease(self._name, Ask(Pool(), Pool()))
+                await self._lease(Ask(Pool(), Pool()))
                 self.stock.down = False
             except LeasesDown:
                 continue

@@ -54,7 +54,8 @@ async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: 
         try:
             await candidate.model.open()
             work = partial(turn.attempt, candidate, request)
-            replied = await candidate.gate.call(work, _knock(order, record, candidate, request, turn_away=not last))
+            knock = _knock(order, record, candidate, request, turn_away=not last)
+            replied = await ports.places.call(candidate.gate, work, knock)
             break
         except (ProviderError, GateTimeout) as error:
             if last or not _helps_to_ask_another(error):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentrt.agent import Agent, Budget
@@ -14,6 +15,7 @@ from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.model import Model
 from agentrt.providers import Provider
+from agentrt.runs.places import Places
 from agentrt.toolbox.call import Caller
 
 
@@ -37,6 +39,23 @@ class Order:
     priority: Priority
     spare: Spare = field(default_factory=Spare)
 
+    def within(self, whole: Order, *, bounded: bool) -> Order:
+        """This order as given by a tool of a run: in the name of whom that run is for, and no more urgent than it.
+
+        Otherwise a tenant would have as many shares of a gate as its tools start runs. `bounded`: it ends no later.
+        """
+        return replace(
+            self,
+            deadline=min(self.deadline, whole.deadline) if bounded else self.deadline,
+            ends_at=min(self.ends_at, whole.ends_at) if bounded else self.ends_at,
+            principal=whole.principal if self.principal is None else self.principal,
+            priority="background" if whole.priority == "background" else self.priority,
+        )
+
+
+ENCLOSING: ContextVar[Order | None] = ContextVar("agentrt_order", default=None)
+"""The order of the run whose tool the caller is, or was: the run may have ended."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -51,7 +70,7 @@ class Candidate:
 class Ports:
     """What a run reaches the world by. `now` is seconds since 1970; the first of `candidates` is asked if it can be.
 
-    `gate_of` is the gate of a provider that a tool names.
+    `gate_of` is the gate of a provider that a tool names; calls pass gates by `places`.
     """
 
     journal: Journal
@@ -59,3 +78,4 @@ class Ports:
     caller: Caller
     gate_of: Callable[[Provider | str], Gate]
     now: Callable[[], float]
+    places: Places = field(default_factory=Places)

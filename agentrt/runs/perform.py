@@ -32,6 +32,7 @@ from agentrt.gate.pace import Pace
 from agentrt.messages import ToolCall
 from agentrt.runs.intents import OUTCOME_UNKNOWN, may_run_again, returned
 from agentrt.runs.order import Order, Ports
+from agentrt.runs.places import Places
 from agentrt.runs.record import Record
 from agentrt.surrogates import mended_text
 from agentrt.toolbox.call import Caller, ToolOutcome, unknown_tool
@@ -75,7 +76,8 @@ async def _call(tool: Tool[Any], call: ToolCall, order: Order, record: Record, p
         return refused
     if tool.provider is not None:
         attempts = _Attempts(caller, tool, call.arguments, context, order.spare)
-        return await _through(ports.gate_of(tool.provider), attempts, _knock(tool, call, order, record, attempts.spare))
+        knock = _knock(tool, call, order, record, attempts.spare)
+        return await _through(ports.places, ports.gate_of(tool.provider), attempts, knock)
     assert pace is not None
     await _in_turn(pace, call, record)
     return await caller.call(tool, call.arguments, context)
@@ -141,7 +143,7 @@ class _Attempts:
         outcome = await self._caller.call(self.tool, self._arguments, self._context)
         self.seconds = outcome.seconds
         if outcome.error is not None:
-            self.spare.barred = not (self.tool.repeatable or _not_done(outcome.error))
+            self.spare.barred = not (self.tool.repeatable or (outcome.alone and _not_done(outcome.error)))
             raise outcome.error
         if outcome.code in _ANYBODYS:
             raise _Came(outcome)
@@ -171,10 +173,10 @@ def _knock(tool: Tool[Any], call: ToolCall, order: Order, record: Record, spare:
     )
 
 
-async def _through(gate: Gate, attempts: _Attempts, knock: Knock) -> ToolOutcome:
+async def _through(places: Places, gate: Gate, attempts: _Attempts, knock: Knock) -> ToolOutcome:
     """Whatever the gate says becomes an outcome, for the model to read."""
     try:
-        return await gate.call(attempts.make, knock)
+        return await places.call(gate, attempts.make, knock)
     except _Came as came:
         return came.outcome
     except GateTimeout as error:

@@ -22,6 +22,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -46,7 +47,8 @@ Work = asyncio.Future[str | BaseException]
 class ToolOutcome(msgspec.Struct, frozen=True):
     """What came of a call. `content` is for the model, whatever the status; `code` is None for "ok".
 
-    `error` is the provider's error that the tool raised, for the provider's gate.
+    `error` is the provider's error that the tool raised, for the provider's gate; `alone`: by itself, and not out of
+    a group of tasks, of which others may have done their part.
     """
 
     status: ToolStatus
@@ -54,6 +56,7 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     code: str | None = None
     seconds: float = 0.0
     error: ProviderError | None = None
+    alone: bool = True
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
@@ -141,7 +144,9 @@ class Caller:
         if not in_time:
             return _outcome(tool, *_overran(tool, work), loop.time() - began)
         came_of = _came_of(work)
-        return _outcome(tool, *_settled(came_of), loop.time() - began, _of_provider(came_of))
+        outcome = _outcome(tool, *_settled(came_of), loop.time() - began, _of_provider(came_of))
+        grouped = outcome.error is not None and outcome.error is not came_of
+        return msgspec.structs.replace(outcome, alone=False) if grouped else outcome
 
     def _begin(self, tool: Tool[D], values: Mapping[str, Any], context: Context[D]) -> Work:
         function: Callable[..., Any] = tool.function
@@ -250,9 +255,15 @@ def _failed(error: BaseException) -> Settled:
 
 
 def _of_provider(came_of: str | BaseException) -> ProviderError | None:
-    """The provider's error, if that and nothing else is what the tool raised."""
+    """The provider's error, if that and nothing else is what the tool raised; a pause that is none is left out."""
     leaves = () if isinstance(came_of, str) else tuple(_leaves(came_of))
-    return leaves[0] if len(leaves) == 1 and isinstance(leaves[0], ProviderError) else None
+    error = leaves[0] if len(leaves) == 1 else None
+    if not isinstance(error, ProviderError):
+        return None
+    asked: Any = error.retry_after  # as the user's code has it
+    if not (isinstance(asked, int | float) and 0 <= asked < inf):
+        error.retry_after = None
+    return error
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -53,8 +53,10 @@ class Tool(Generic[D_contra, R_co, Parameters]):
             Runtime knows. What the function raises of `ProviderError` and its kin tells the gate how it went, and
             `raise_for_provider(response)` makes that of an HTTP answer. The call is made again, under the same
             `Context.idempotency_key` and up to twice, where the provider is known not to have done it (429, no
-            connection); and after every failure that may pass if it only reads or is `idempotent`. In
-            `Provider.groups` the tool goes by its name.
+            connection); and after every failure that may pass if it only reads or is `idempotent`. That is
+            right for a function that makes one request: one that writes and then makes another, be it to another
+            provider, must raise the failure of that one as a `ToolError`, or it writes twice. In `Provider.groups`
+            the tool goes by its name.
         rate: At what pace calls begin, for politeness: calls a second (5), or calls and seconds ((30, 60)). After a
             pause, a period's calls may begin at once; (1, 2) has no such burst. A quota that must hold is a provider's.
 

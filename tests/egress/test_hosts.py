@@ -114,6 +114,16 @@ def test_a_host_that_wants_to_be_left_alone_for_too_long_is_not_waited_for() -> 
     run_virtual(main())
 
 
+def test_no_host_is_left_alone_for_more_than_a_day() -> None:
+    async def main() -> None:
+        requests = Requests(some())
+        requests.hosts.rest("a", 443, 999_999_999)
+        await asyncio.sleep(86_400)
+        await requests.ask()
+
+    run_virtual(main())
+
+
 def test_who_waits_hears_that_it_has_become_too_long() -> None:
     async def main() -> None:
         requests = Requests(some(per_host_wait=30))

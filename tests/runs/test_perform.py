@@ -199,6 +199,18 @@ def test_a_tool_that_only_reads_may_be_asked_again() -> None:
     assert returned(events_of(crm.tool(effect="read")))[0].content == "found c0"
 
 
+def test_a_write_of_several_tasks_is_not_made_again_because_one_of_them_was_refused() -> None:
+    refused = ExceptionGroup("", [ProviderThrottled("slow down", status=429)])
+    crm = Customers(refused)
+    (result,) = returned(events_of(crm.tool()))
+    assert len(crm.asked) == 1
+    assert result.content == "crm is throttled: slow down (the call may have taken effect)"
+
+    crm = Customers(refused)
+    events_of(crm.tool(effect="read"))
+    assert len(crm.asked) == 2, "who only reads may"
+
+
 def test_a_write_that_was_throttled_and_then_failed_is_not_made_a_third_time() -> None:
     crm = Customers(ProviderThrottled("slow", status=429, retry_after=1.0), ProviderUnavailable("ill", status=502))
     (result,) = returned(events_of(crm.tool(effect="write")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ THROTTLED = ProviderThrottled("slow down", retry_after=3)
         (THROTTLED, ToolOutcome("error", "slow down", "provider_rate_limited", error=THROTTLED)),
         (
             ExceptionGroup("", [ExceptionGroup("", [THROTTLED])]),
-            ToolOutcome("error", "slow down", "provider_rate_limited", error=THROTTLED),
+            ToolOutcome("error", "slow down", "provider_rate_limited", error=THROTTLED, alone=False),
         ),
         (
             ExceptionGroup("", [THROTTLED, KeyError("x")]),
@@ -57,6 +58,13 @@ def test_a_providers_error_is_kept_for_its_gate(
 ) -> None:
     assert call(raising(raised)) == told
     assert bool(caplog.records) == (told.error is None), "it is no fault of the tool's, and no news for the log"
+
+
+@pytest.mark.parametrize("asked", [nan, inf, -1.0, "3"])
+def test_a_pause_that_is_none_is_left_out(asked: Any) -> None:
+    told = call(raising(ProviderThrottled("slow down", retry_after=asked))).error
+    assert told is not None
+    assert told.retry_after is None
 
 
 def test_arguments_are_looked_at_without_a_call() -> None:
