@@ -56,12 +56,13 @@ async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: 
             work = partial(turn.attempt, candidate, request)
             knock = _knock(order, record, candidate, request, turn_away=not last)
             replied = await ports.places.call(candidate.gate, work, knock)
-            break
         except (ProviderError, GateTimeout) as error:
             if last or not _helps_to_ask_another(error):
                 raise
             record.tell(FellBack(model=ports.candidates[place].name, instead_of=candidate.name, error=error.code))
-    await record.keep(replied if place == 1 else replace(replied, asked=candidate.name))
+        else:
+            await record.keep(replied if place == 1 else replace(replied, asked=candidate.name))
+            return
 
 
 class Turn:
