@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+import msgspec
+
 from agentrt.errors import SettingInvalid
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import D_contra, Registry
@@ -89,5 +91,9 @@ class Agent(Generic[D_contra]):
                     'e.g. "openai:gpt-5-mini" or "ollama:qwen3"'
                 )
         if ours := _OURS & self.options.keys():
-            raise SettingInvalid(f"Agent(options=...): {', '.join(sorted(ours))} cannot be set there: agentrt does")
+            raise SettingInvalid(f"Agent(options=...): {', '.join(sorted(ours))} cannot be set there")
+        try:
+            msgspec.json.encode(self.options)
+        except (TypeError, ValueError) as error:
+            raise SettingInvalid(f"Agent(options=...): expected what JSON can say ({error})") from None
         object.__setattr__(self, "registry", Registry(self.tools))

@@ -5,15 +5,25 @@ Where a line is not plain from the endpoint's own documentation, its source stan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from agentrt.errors import SettingInvalid
 
 Api = Literal["chat", "responses", "messages"]
 """OpenAI's Chat Completions, which nearly everybody understands; OpenAI's Responses; Anthropic's Messages."""
 
 ToolProtocol = Literal["native", "json_schema"]
 """How tools are offered: in the API's own way, or as a schema that the text of the reply must follow."""
+
+Bound = Literal["max_completion_tokens", "max_tokens"]
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""Of a header (RFC 9110, section 5.1)."""
+_VALUE = re.compile(r"[!-~](?:[\t -~]*[!-~])?|")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +48,11 @@ class Profile:
         encrypted_reasoning: Models, by patterns as in "o[1-9]*", that must be asked to send their reasoning along,
             encrypted, so that they get it back; others would refuse to be asked (Responses).
         tools: How it is offered tools.
-        windows: Seconds to which its rate-limit headers refer, by what they limit ("requests", "tokens"); 60 where
-            nothing is said.
+        windows: Seconds to which its rate-limit headers refer, by what they limit ("requests", "tokens"); where
+            nothing is said, the period of the provider's `Limits`.
+
+    Raises:
+        SettingInvalid: a word that is none of those, an address that is none, a header that cannot be sent.
     """
 
     api: Api = "chat"
@@ -47,10 +60,10 @@ class Profile:
     base_url_env: str | None = None
     key_env: str | None = None
     key_header: str = "Authorization"
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     env_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     query: Mapping[str, str] = field(default_factory=dict[str, str])
-    max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    max_tokens: Bound = "max_completion_tokens"
     stream: bool = True
     usage_in_stream: bool = True
     given_back: frozenset[str] | None = None
@@ -59,8 +72,60 @@ class Profile:
     tools: ToolProtocol = "native"
     windows: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    def __post_init__(self) -> None:
+        self._check_words()
+        self._check_headers()
+        for name, seconds in self.windows.items():
+            if not seconds > 0:
+                raise SettingInvalid(f"Profile(windows={{{name!r}: {seconds}}}): expected more than 0 seconds")
+        if self.base_url is not None:
+            check_address(self.base_url, "Profile")
+
+    def _check_words(self) -> None:
+        for name, words in (("api", Api), ("max_tokens", Bound), ("tools", ToolProtocol)):
+            if (said := getattr(self, name)) not in get_args(words):
+                expected = " or ".join(f'"{word}"' for word in get_args(words))
+                raise SettingInvalid(f"Profile({name}={said!r}): expected {expected}")
+        for name in ("given_back", "with_calls", "encrypted_reasoning"):
+            if isinstance(said := getattr(self, name), str):
+                raise SettingInvalid(f"Profile({name}={said!r}): expected several texts, came one")
+
+    def _check_headers(self) -> None:
+        for name in (self.key_header, *self.headers, *self.env_headers):
+            if not _NAME.fullmatch(name):
+                raise SettingInvalid(f"Profile: expected the name of a header, came {name!r}")
+        for name, value in self.headers.items():
+            if not is_sendable(value):  # it may be a secret, and is not shown
+                raise SettingInvalid(f"Profile(headers={{{name!r}: ...}}): expected ASCII characters on one line")
+
+
+def is_sendable(value: str) -> bool:
+    """Whether a header may hold it."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def check_address(text: str, of: str) -> None:
+    """See that a service can be asked there.
+
+    Raises:
+        SettingInvalid: `text` is no address of HTTP, or has more to it than a place.
+    """
+    # These two are not shown, for they may be secrets.
+    if "@" in text:
+        raise SettingInvalid(f"{of}(base_url=...): expected an address without a name or password in it")
+    if "?" in text or "#" in text:
+        raise SettingInvalid(f"{of}(base_url=...): expected an address that ends with its path; see Profile.query")
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", text):
+        raise SettingInvalid(f'{of}(base_url="{text}"): expected an address, e.g. "http://127.0.0.1:8000/v1"')
+
 
 _NOTHING: frozenset[str] = frozenset()
+_REASONING = ("o[1-9]*", "gpt-[5-9]", "gpt-[5-9].*", "gpt-[5-9]-[!c]*", "gpt-[5-9]-codex*", "codex*")
 
 OPENAI = Profile(
     base_url="https://api.openai.com/v1",
@@ -79,8 +144,9 @@ PROFILES: Mapping[str, Profile] = {
         headers={"anthropic-version": "2023-06-01"},
     ),
     "openai": OPENAI,
-    # Models that do not reason refuse: "Encrypted content is not supported with this model" (software-agent-sdk#1208).
-    "openai-responses": replace(OPENAI, api="responses", encrypted_reasoning=("o[1-9]*", "gpt-[5-9]*", "codex*")),
+    # Models that do not reason refuse: "Encrypted content is not supported with this model" (software-agent-sdk#1208),
+    # gpt-5-chat-latest among them (pydantic-ai#3326).
+    "openai-responses": replace(OPENAI, api="responses", encrypted_reasoning=_REASONING),
     # The address is "https://RESOURCE.openai.azure.com/openai/v1"; dated versions are gone with that v1. Who still
     # needs one has a profile of one's own with query={"api-version": ...} (learn.microsoft.com, api-version-lifecycle).
     "azure": Profile(base_url_env="AZURE_OPENAI_BASE_URL", key_env="AZURE_OPENAI_API_KEY", key_header="api-key"),

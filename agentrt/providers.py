@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentrt.errors import KeyMissing, ProviderUnknown, SettingInvalid
 from agentrt.gate.limits import Limits
-from agentrt.profiles import OPENAI, PROFILES, Profile
+from agentrt.profiles import OPENAI, PROFILES, Profile, check_address
 
 if TYPE_CHECKING:
     import httpx2
@@ -62,10 +62,8 @@ class Provider:
         for name in ("connect_timeout", "first_byte_timeout", "idle_timeout"):
             if not getattr(self, name) > 0:
                 raise SettingInvalid(f"Provider({name}={getattr(self, name)}): expected more than 0 seconds")
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise SettingInvalid(
-                f'Provider(base_url="{self.base_url}"): expected an address, e.g. "http://127.0.0.1:8000/v1"'
-            )
+        if self.base_url is not None:
+            check_address(self.base_url, "Provider")
         if isinstance(self.profile, str) and self.profile not in PROFILES:
             names = ", ".join(sorted(PROFILES))
             raise SettingInvalid(f'Provider(profile="{self.profile}"): expected one of {names}, or a Profile')
@@ -123,32 +121,43 @@ def find(name: str, known: Mapping[str, Provider], environ: Mapping[str, str]) -
 
 
 def check_key(provider: Provider) -> None:
-    """See that a provider that is to be asked has a key, if it needs one.
+    """See that a provider that is to be asked has a key, if it needs one, and an address that is meant for it.
 
     Raises:
-        KeyMissing: it has none.
+        KeyMissing: it has no key.
+        SettingInvalid: nobody said where it is; OpenAI's address, and its key, are not meant by leaving that out.
     """
     profile = provider.traits
+    if provider.base_url is None and provider.transport is None and not _known_by_environment(provider):
+        raise SettingInvalid(
+            f'Provider(name="{provider.name}"): to be asked it needs base_url=..., '
+            'or profile="openai" for OpenAI itself'
+        )
     elsewhere = provider.base_url is not None and profile.base_url is not None
-    if provider.api_key is None and profile.key_env is not None and not elsewhere and provider.transport is None:
-        usual = profile.base_url and profile.base_url_env
-        other = f", or {profile.base_url_env} for a service without one" if usual else ""
-        raise KeyMissing(f"{provider.name}: needs a key; set {profile.key_env}{other}")
+    if provider.api_key is not None or profile.key_env is None or elsewhere or provider.transport is not None:
+        return
+    usual = profile.base_url and profile.base_url_env
+    other = f", or {profile.base_url_env} for a service without one" if usual else ""
+    raise KeyMissing(f"{provider.name}: needs a key; set {profile.key_env}{other}")
 
 
 def _completed(provider: Provider, environ: Mapping[str, str]) -> Provider:
     """A provider that was given, with what the environment says where it says nothing itself.
 
-    A key goes to no address of another's.
+    A key goes to no address of another's: none but the usual one, unless there is none or the provider has its name.
     """
-    name = provider.profile or provider.name
-    profile = PROFILES.get(name) if isinstance(name, str) else None
-    if profile is None or provider.transport is not None:
+    profile = provider.traits
+    if not _known_by_environment(provider) or provider.transport is not None:
         return provider
     base_url, key = provider.base_url, provider.api_key
-    if key is None and (base_url is None or name == provider.name):
+    if key is None and (base_url is None or profile.base_url is None or provider.profile in (None, provider.name)):
         key = _said(profile.key_env, environ)
     return replace(provider, base_url=base_url or _said(profile.base_url_env, environ), api_key=key)
+
+
+def _known_by_environment(provider: Provider) -> bool:
+    """Whether its profile, and so the names of its variables, was chosen and is not just what OpenAI does."""
+    return provider.profile is not None or provider.name in PROFILES
 
 
 def _said(variable: str | None, environ: Mapping[str, str]) -> str | None:

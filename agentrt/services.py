@@ -33,7 +33,7 @@ class Services:
 
     Args:
         providers: Those that were described.
-        environ: Where OpenAI is looked up.
+        environ: Where keys and addresses stand that nobody gave, and the folder of this machine's models.
         random: Source of jitter.
         wall: Seconds since 1970.
         leases: Who hands out limits that are shared with other processes.
@@ -90,7 +90,10 @@ class Services:
             return self._of(provider).gate
         if self._providers.setdefault(provider.name, provider) != provider:
             raise two_of_a_name(provider.name)
-        return self._of(provider.name).gate
+        service = self._of(provider.name)
+        if service.provider != find(provider.name, self._providers, self._environ):
+            raise two_of_a_name(provider.name)  # it was found in the environment before
+        return service.gate
 
     def _local(self, model: str, rest: str) -> Service:
         """A model on this machine; each is a process, and so a provider, of its own."""
@@ -151,7 +154,7 @@ def _dialect(traits: Profile) -> Dialect:
         case "messages":
             from agentrt.model.anthropic.dialect import AnthropicMessages  # noqa: PLC0415
 
-            dialect = AnthropicMessages()
+            dialect = AnthropicMessages(traits)
     if traits.tools == "json_schema":
         from agentrt.model.json_tools import JsonTools  # noqa: PLC0415
 

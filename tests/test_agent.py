@@ -56,3 +56,5 @@ def test_options_may_not_say_what_the_agent_says() -> None:
     assert Agent(name="a", model="openai:m", options={"reasoning_effort": "low"}).options == {"reasoning_effort": "low"}
     with pytest.raises(SettingInvalid, match="messages, temperature cannot be set there"):
         Agent(name="a", model="openai:m", options={"temperature": 1, "messages": []})
+    with pytest.raises(SettingInvalid, match="what JSON can say"):
+        Agent(name="a", model="openai:m", options={"x": object()})

@@ -178,16 +178,36 @@ def test_the_file_that_is_named_goes_before_the_one_of_the_variable_and_that_bef
         ("absent.toml", 'there is no file "absent.toml"'),
         ("broken.toml", "broken.toml is not TOML: Invalid value (at line 2, column 8)"),
         ("latin.toml", "latin.toml is not TOML: 'utf-8' codec can't decode"),
+        ("deep.toml", "deep.toml is nested too deep"),
+        ("dotted.toml", "dotted.toml is nested too deep"),
+        ("large.toml", "large.toml is too large: at most 1,000,000 bytes are read"),
+        ("folder.toml", 'there is no file "folder.toml"'),
+        ("~nobody-of-that-name/a.toml", 'there is no file "~nobody-of-that-name/a.toml"'),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(file: str, says: str, folder: Path) -> None:
     (folder / "broken.toml").write_text("[serve]\nport = eighty")
     (folder / "latin.toml").write_bytes(b'[runtime]\njournal = "sqlite:\xe9"')
+    (folder / "deep.toml").write_text(f"x = {'[' * 5000}")
+    (folder / "dotted.toml").write_text(f"x{'.x' * 5000} = 1")
+    (folder / "folder.toml").mkdir()
+    with (folder / "large.toml").open("wb") as large:
+        large.truncate(10**9)
     with pytest.raises(SettingInvalid) as named:
         Configuration.read(file, environ={})
     assert str(named.value).startswith(says)
     with pytest.raises(SettingInvalid):
         Configuration.read(environ={"AGENTRT_CONFIG": file})
+
+
+def test_a_file_may_begin_as_editors_on_windows_begin_it(folder: Path) -> None:
+    (folder / "agentrt.toml").write_bytes(b'\xef\xbb\xbf[runtime]\r\njournal = "sqlite:a.db"\r\n')
+    assert Configuration.read(environ={}).runtime == {"journal": "sqlite:a.db"}
+
+
+def test_a_variable_that_is_nested_too_deep_is_taken_for_text() -> None:
+    with pytest.raises(SettingInvalid, match="AGENTRT_SERVE__PORT: expected a whole number"):
+        Configuration.read(environ={"AGENTRT_SERVE__PORT": "[" * 5000})
 
 
 def test_a_program_that_reads_no_configuration_loads_none() -> None:
@@ -214,6 +234,8 @@ def test_the_usual_key_goes_to_no_address_of_anothers() -> None:
     elsewhere = 'base_url = "http://127.0.0.1:2/v1"'
     assert provider(f'[providers.proxy]\nprofile = "openai"\n{elsewhere}', **keys).api_key is None
     assert provider(f"[providers.proxy]\n{elsewhere}", **keys).api_key is None
+    azure = f'[providers.mine]\nprofile = "azure"\n{elsewhere}'  # it has no usual address, so this one is its own
+    assert provider(azure, AZURE_OPENAI_API_KEY="usual").api_key == "usual"
 
 
 def test_the_usual_address_holds_where_no_other_is_given() -> None:
@@ -360,6 +382,7 @@ OTHERS = {
     "profile": "groq",
     "requests": 7.0,
     "tokens": 7.0,
+    "per_host_rate": 7.0,
     "api": "responses",
     "max_tokens": "max_tokens",
     "tools": "json_schema",
@@ -433,11 +456,11 @@ LIMITS = st.builds(
     concurrency=st.integers(1, 2**62),
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
-PLAIN = st.text("abcxyz019_-.*/ ", min_size=1, max_size=12).filter(lambda text: text.strip() == text)
+ADDRESS = st.from_regex(r"https?://[a-z0-9][a-z0-9.-]{0,9}(:[1-9][0-9]{0,3})?(/[a-z0-9_.*-]{0,5}){0,2}", fullmatch=True)
 PROVIDERS = st.builds(
     Provider,
     name=st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)?", fullmatch=True).filter(lambda name: name not in PROFILES),
-    base_url=PLAIN.map("http://{}".format),
+    base_url=ADDRESS,
     api_key=st.none() | st.from_regex(r"[!-Z^-z|~]+", fullmatch=True),
     limits=LIMITS,
     groups=st.dictionaries(TEXT, LIMITS, max_size=3),
@@ -527,12 +550,15 @@ def test_agentrt_config_shows_what_is_in_force_and_no_key(
     (folder / "mine.toml").write_text(FILE)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("AGENTRT_SERVE__PORT", "90")
+    proxy = "AGENTRT_PROVIDERS__PROXY"
+    monkeypatch.setenv(f"{proxy}__PROFILE", '{base_url = "http://p/v1", headers = {X-Pass = "sk-secret"}}')
     assert main(["config", "--config", "mine.toml"]) == 0
     said = capsys.readouterr().out
     assert "sk-secret" not in said
     for line in (
         "# mine.toml",
         "providers.openai.api_key = *** # OPENAI_API_KEY",
+        f"providers.proxy.profile.headers.X-Pass = *** # {proxy}__PROFILE",
         "providers.openai.limits.requests = 500.0 # mine.toml",
         "providers.openai.limits.burst = 0.5 # default",
         'providers.openai.groups."text-embedding-*".concurrency = 8 # mine.toml',

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,28 @@ def test_a_key_of_the_environment_goes_to_no_address_of_anothers() -> None:
     unknown = Provider(name="crm")
     for given in (other, unknown):
         assert find(given.name, by_name([given]), {"OPENAI_API_KEY": "k"}) == given
+
+
+def test_a_profile_of_ones_own_says_which_variables_speak_for_it() -> None:
+    mine = Provider(name="mine", profile=Profile(base_url="https://x/v1", base_url_env="MY_URL", key_env="MY_KEY"))
+    found = find("mine", by_name([mine]), {"MY_KEY": "k", "MY_URL": "http://y/v1"})
+    assert (found.api_key, found.base_url) == ("k", "http://y/v1")
+    with pytest.raises(KeyMissing, match="mine: needs a key; set MY_KEY"):
+        check_key(find("mine", by_name([mine]), {}))
+    moved = replace(mine, base_url="http://z/v1")
+    assert find("mine", by_name([moved]), {"MY_KEY": "k"}).api_key is None
+
+
+@pytest.mark.parametrize("profile", ["azure", replace(PROFILES["azure"], query={"api-version": "1"})])
+def test_a_key_goes_wherever_a_service_without_a_usual_address_is(profile: str | Profile) -> None:
+    mine = Provider(name="mine", base_url="https://r.example/v1", profile=profile)
+    found = find("mine", by_name([mine]), {"AZURE_OPENAI_API_KEY": "k"})
+    assert (found.api_key, found.base_url) == ("k", "https://r.example/v1")
+
+
+def test_a_provider_that_was_given_no_address_is_not_asked_at_openais() -> None:
+    with pytest.raises(SettingInvalid, match=r'Provider\(name="crm"\): to be asked it needs base_url'):
+        check_key(find("crm", by_name([Provider(name="crm")]), {"OPENAI_API_KEY": "k"}))
 
 
 def test_a_given_provider_that_needs_a_key_is_refused_only_where_it_is_to_be_asked() -> None:
@@ -121,6 +144,14 @@ def test_two_providers_of_one_name_must_be_the_same() -> None:
         ({"name": ""}, "expected a name without a colon"),
         ({"name": "a:b"}, "expected a name without a colon"),
         ({"name": "a", "base_url": "127.0.0.1:8000"}, "expected an address"),
+        ({"name": "a", "base_url": "http://[::1"}, "expected an address"),
+        ({"name": "a", "base_url": "https://"}, "expected an address"),
+        ({"name": "a", "base_url": "http://x:99999/v1"}, "expected an address"),
+        ({"name": "a", "base_url": "https://a b/v1"}, "expected an address"),
+        ({"name": "a", "base_url": "https://x/v1\nX: y"}, "expected an address"),
+        ({"name": "a", "base_url": "ftp://x/v1"}, "expected an address"),
+        ({"name": "a", "base_url": "https://u:hush@x/v1"}, r"\(base_url=\.\.\.\): .* without a name or password"),
+        ({"name": "a", "base_url": "https://x/v1?key=hush"}, r"\(base_url=\.\.\.\): .* ends with its path"),
         ({"name": "a", "api_key": "two words"}, "ASCII characters without blanks"),
         ({"name": "a", "api_key": "schlüssel"}, "ASCII characters without blanks"),
         ({"name": "a", "idle_timeout": 0}, r"idle_timeout=0\): expected more than 0 seconds"),

@@ -55,3 +55,19 @@ def test_a_model_on_this_machine_needs_no_provider_to_be_described() -> None:
         services().of("local:qwen-7b")
     mine = Provider(name="local", base_url="http://127.0.0.1:9/v1")
     assert services(mine).of("local:rules").provider == mine
+
+
+def test_a_name_that_nobody_knows_is_not_asked_at_openais_address() -> None:
+    with pytest.raises(SettingInvalid, match='Provider\\(name="hause"\\): to be asked it needs base_url'):
+        services(Provider(name="hause", api_key="secret")).of("hause:large")
+    assert services(Provider(name="mine", profile="openai", api_key="k")).of("mine:large")
+
+
+def test_a_tool_may_not_describe_anew_what_was_found_in_the_environment() -> None:
+    some = services()
+    found = some.of("ollama:x")
+    assert some.gate(Provider(name="ollama")) is found.gate
+    other = services()
+    other.of("ollama:x")
+    with pytest.raises(SettingInvalid, match="two different providers"):
+        other.gate(Provider(name="ollama", hedge=True))

@@ -51,7 +51,9 @@ def _collect(values: dict[tuple[str, ...], str], path: tuple[str, ...], value: A
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             each = getattr(value, field.name)
-            if not field.repr and each is not None:
+            if not field.repr and isinstance(each, Mapping):
+                values.update(((*path, field.name, name), HIDDEN) for name in each)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+            elif not field.repr and each is not None:
                 values[*path, field.name] = HIDDEN
             elif not (isinstance(value, Provider) and field.name == "name"):
                 _collect(values, (*path, field.name), each)

@@ -86,17 +86,12 @@ async def _demo(arguments: argparse.Namespace, configuration: Configuration, str
 
 @asynccontextmanager
 async def _providers(model: str) -> AsyncGenerator[tuple[Provider, ...], None]:
-    """Who answers for the models of this machine, if the model is one."""
-    name, _, local = model.partition(":")
-    if name != "local":
+    """Who answers by the rules, if nobody else is to; models are the Runtime's to find."""
+    if model != RULES:
         yield ()
-    elif model != RULES:
-        from agentrt.local.llama import provider  # noqa: PLC0415 - it brings httpx2
-
-        yield (provider(local),)
-    else:
-        async with serve(RulesProvider()) as server:
-            yield (Provider(name="local", base_url=f"{server.url}/v1"),)
+        return
+    async with serve(RulesProvider()) as server:
+        yield (Provider(name="local", base_url=f"{server.url}/v1"),)
 
 
 def _deadline(arguments: argparse.Namespace) -> float:

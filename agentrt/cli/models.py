@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from agentrt.cli.printing import print_lines
+from agentrt.errors import AgentrtError
 from agentrt.local import download
 from agentrt.local.weights import WEIGHTS, Weights, folder, in_words, is_kept, known
 
@@ -20,11 +21,15 @@ from agentrt.local.weights import WEIGHTS, Weights, folder, in_words, is_kept, k
 def models(arguments: argparse.Namespace) -> int:
     """Do what is asked for; returns the exit code."""
     where = folder(os.environ)
-    if arguments.action == "get":
-        return _get(known(arguments.model), where)
-    if arguments.action == "remove":
-        return _remove(known(arguments.model), where)
-    print_lines(_line(weights, where) for weights in WEIGHTS.values())
+    try:
+        if arguments.action == "get":
+            return _get(known(arguments.model), where)
+        if arguments.action == "remove":
+            return _remove(known(arguments.model), where)
+        lines = [_line(weights, where) for weights in WEIGHTS.values()]
+    except OSError as error:
+        raise AgentrtError(f"{where} cannot be used: {error}") from error
+    print_lines(lines)
     return 0
 
 

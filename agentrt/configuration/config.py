@@ -143,7 +143,8 @@ def _usual(table: Table) -> dict[str, str]:
     if known is not None and known.base_url_env and not addressed:
         usual["base_url"] = known.base_url_env
     # A key goes to no address of another's: that takes `api_key_env`.
-    if known is not None and known.key_env and "api_key" not in table.entries and (not addressed or name == named):
+    its_own = not addressed or name == named or (known is not None and known.base_url is None)
+    if known is not None and known.key_env and "api_key" not in table.entries and its_own:
         usual["api_key"] = known.key_env
     return usual
 

@@ -15,6 +15,9 @@ from agentrt.errors import SettingInvalid
 FILE = "agentrt.toml"
 """What is read where no other file is named."""
 
+LARGEST = 1_000_000
+"""Bytes of a file that are read at most; settings are a few thousand."""
+
 PREFIX = "AGENTRT_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 _NESTED = "__"
@@ -55,12 +58,19 @@ def chosen_file(file: str | Path | None, environ: Mapping[str, str]) -> Path | N
         SettingInvalid: one is named and is not there.
     """
     if named := environ.get(FILE_VARIABLE) if file is None else file:
-        path = Path(named).expanduser()
-        if not path.is_file():
+        path = _expanded(named)
+        if path is None or not path.is_file():
             by = f", which {FILE_VARIABLE} names" if file is None else ""
             raise SettingInvalid(f'there is no file "{named}"{by}')
         return path
     return Path(FILE) if Path(FILE).is_file() else None
+
+
+def _expanded(named: str | Path) -> Path | None:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:  # "~somebody", who has no home here
+        return None
 
 
 def from_file(file: Path) -> Table:
@@ -70,12 +80,18 @@ def from_file(file: Path) -> Table:
         SettingInvalid: it cannot be read, or is not TOML.
     """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            text = opened.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise SettingInvalid(f"{file} is too large: at most {LARGEST:,} bytes are read")
+        # Editors on Windows begin a file with a mark of its encoding.
+        return _table(tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n")), (), f"{file}: ")
     except OSError as error:
         raise SettingInvalid(f"{file} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # no UTF-8, or no TOML; the latter says the line
         raise SettingInvalid(f"{file} is not TOML: {error}") from error
-    return _table(content, (), f"{file}: ")
+    except RecursionError:
+        raise SettingInvalid(f"{file} is nested too deep") from None
 
 
 def _table(content: Mapping[str, Any], path: tuple[str, ...], prefix: str, *, one_place: bool = False) -> Table:
@@ -142,6 +158,6 @@ def _structured(text: str) -> Any:
         return None
     try:
         content = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return None
     return content["value"] if len(content) == 1 else None

@@ -44,6 +44,13 @@ def download(weights: Weights, folder: Path, progress: Progress, client: Client 
     Raises:
         AgentrtError: A download failed, the disk is full, what came is not the model, or somebody else is at it.
     """
+    try:
+        return _download(weights, folder, progress, client)
+    except OSError as error:
+        raise AgentrtError(f"{weights.name} cannot be stored in {folder}: {error}") from error
+
+
+def _download(weights: Weights, folder: Path, progress: Progress, client: Client | None) -> Path:
     target, partial, room = folder / weights.file, partial_of(weights, folder), folder / f"{weights.file}.part"
     if is_kept(weights, folder):
         return target
@@ -118,10 +125,11 @@ def _alone(folder: Path) -> Generator[None]:
     """Nobody else downloads into the folder meanwhile; a process that dies lets go by that."""
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AgentrtError(f"another process is downloading into {folder}") from None
         yield
-    except BlockingIOError:
-        raise AgentrtError(f"another process is downloading into {folder}") from None
     finally:
         os.close(lock)
 

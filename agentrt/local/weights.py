@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 
 import msgspec
 
@@ -72,18 +73,28 @@ def known(name: str) -> Weights:
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """Where models are kept: AGENTRT_MODELS, or a place in the user's cache (XDG_CACHE_HOME)."""
+    """Where models are kept: AGENTRT_MODELS, or a place in the user's cache (XDG_CACHE_HOME).
+
+    Raises:
+        SettingInvalid: That is below the home of somebody who has none.
+    """
     if chosen := environ.get("AGENTRT_MODELS"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise SettingInvalid(f'AGENTRT_MODELS="{chosen}": expected a folder ({error})') from error
     cache = environ.get("XDG_CACHE_HOME", "")
     # The specification wants a path that is not absolute to be ignored.
     return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "agentrt" / "models"
 
 
 def is_kept(weights: Weights, where: Path) -> bool:
-    """Whether the file is there. It was checked when it was stored."""
-    path = where / weights.file
-    return path.is_file() and path.stat().st_size == weights.size
+    """Whether the file is there, for us. It was checked when it was stored."""
+    try:
+        found = (where / weights.file).stat()
+    except OSError:
+        return False
+    return S_ISREG(found.st_mode) and found.st_size == weights.size
 
 
 def file_of(model: str, environ: Mapping[str, str]) -> Path:
@@ -98,15 +109,15 @@ def file_of(model: str, environ: Mapping[str, str]) -> Path:
             size = in_words(WEIGHTS[model].size)
             raise SettingInvalid(f"local:{model} is not in {where}; `agentrt models get {model}` downloads it ({size})")
         return where / WEIGHTS[model].file
-    path = Path(model).expanduser()
     try:
+        path = Path(model).expanduser()
+        if not path.is_file():  # a pipe would have us wait
+            raise FileNotFoundError(f"there is no file {path}")
         with path.open("rb") as file:
             begins = file.read(len(_MAGIC))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: "~somebody", who has no home here
         names = ", ".join(WEIGHTS)
-        raise SettingInvalid(
-            f'"local:{model}": expected {names} or the path of a GGUF file ({error.strerror})'
-        ) from error
+        raise SettingInvalid(f'"local:{model}": expected {names} or the path of a GGUF file ({error})') from error
     if begins != _MAGIC:
         raise SettingInvalid(f'"local:{model}": expected a GGUF file, which begins with {_MAGIC!r}; came {begins!r}')
     return path.resolve()

@@ -7,14 +7,15 @@ directly, because who only embeds should not pay 20 MB and a third of a second o
 from __future__ import annotations
 
 import os
+from os.path import commonprefix
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx2
 
-from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
+from agentrt.errors import ProviderError, ProviderRefused, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.failures import excerpt, refusal
-from agentrt.profiles import OPENAI
+from agentrt.profiles import OPENAI, is_sendable
 
 if TYPE_CHECKING:
     from agentrt.model.settings import Settings
@@ -45,14 +46,25 @@ class Connections:
         return f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
 
     def signed(self) -> dict[str, str]:
-        """Headers that say who asks. What the environment says of a service is no other's business."""
+        """Headers that say who asks. What the environment says of a service is no other's business.
+
+        Raises:
+            ProviderRefused: that cannot stand in a header.
+        """
         profile, key = self.settings.profile, self.settings.api_key
         bearer = profile.key_header == "Authorization"
         headers = {profile.key_header: f"Bearer {key}" if bearer else key, "User-Agent": "agentrt", **profile.headers}
         if self.settings.base_url is None:
-            said = {header: os.environ.get(name) for header, name in profile.env_headers.items()}
-            headers |= {header: value for header, value in said.items() if value}
+            headers |= {header: value for header, name in profile.env_headers.items() if (value := self._said(name))}
         return headers
+
+    def _said(self, variable: str) -> str:
+        value = os.environ.get(variable, "").strip()
+        if not is_sendable(value):
+            raise ProviderRefused(
+                f"{self.settings.name}: {variable} cannot be sent: expected ASCII characters on one line"
+            )
+        return value
 
     def refused(self, response: httpx2.Response) -> ProviderError:
         """What an answer other than 2xx means; its body has been read."""
@@ -74,6 +86,14 @@ class Connections:
         error.args = (self.without_key(str(error)),)
 
     def without_key(self, text: str) -> str:
-        """Providers echo keys. A short one is a placeholder such as "none", and would be a word of the text, too."""
+        """Providers echo keys, and a quotation may be cut within one: no half of a key is shown.
+
+        A short one is a placeholder such as "none", and would be a word of the text, too.
+        """
         key = self.settings.api_key
-        return text.replace(key, "***") if len(key) >= _KEY else text
+        if len(key) < _KEY:
+            return text
+        half = max(_KEY, len(key) // 2)
+        before, *behind = text.split(key[:half])
+        more = [len(commonprefix((part, key[half:]))) for part in behind]  # noqa: RUF071 - of texts, not of paths
+        return "***".join((before, *(part[length:] for part, length in zip(behind, more, strict=True))))

@@ -108,6 +108,8 @@ class _Body(msgspec.Struct, omit_defaults=True):
 
 _WITH_USAGE = _StreamOptions(include_usage=True)
 _ENCODER = msgspec.json.Encoder()
+_LAYOUTS = frozenset({"items", "blocks"})
+"""What the other dialects keep beside a message. A provider of the same name may have spoken one of them before."""
 _EXTRA = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXTRA_OF_CALLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
@@ -187,8 +189,8 @@ def _with_extra(said: _Assistant, extra: str | None, profile: Profile) -> dict[s
     message: dict[str, Any] = msgspec.to_builtins(said)
     given: dict[str, Any] = dict.fromkeys(profile.with_calls, "") if "tool_calls" in message else {}
     if extra is not None:
-        wanted = profile.given_back
-        given |= {name: value for name, value in _EXTRA.decode(extra).items() if wanted is None or name in wanted}
+        kept, wanted = _EXTRA.decode(extra), profile.given_back
+        given |= {name: kept[name] for name in kept if name not in _LAYOUTS and (wanted is None or name in wanted)}
     of_calls = given.pop("tool_calls", None)
     if of_calls is not None and "tool_calls" in message:
         calls = zip(message["tool_calls"], _EXTRA_OF_CALLS.decode(of_calls), strict=False)

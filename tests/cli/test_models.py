@@ -83,6 +83,12 @@ def test_a_failure_is_one_line_and_leaves_with_one(
     assert "what came is not tiny, and has been deleted" in capsys.readouterr().err
 
 
+def test_a_place_that_is_none_is_said_in_one_line(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cache / TINY.file).mkdir(parents=True)
+    assert main(["models", "remove", "tiny"]) == 1
+    assert capsys.readouterr().err.startswith(f"agentrt: {cache} cannot be used: ")
+
+
 def test_a_demo_with_a_model_that_is_not_there_says_how_to_get_it(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

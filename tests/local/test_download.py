@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -159,6 +160,27 @@ def test_room_on_the_disk_is_looked_for_first(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(AgentrtError, match=r"tiny needs 450 MB more in .*; 449 MB are free"):
         download(big, tmp_path, unheard, shop(asked))
     assert asked == []
+
+
+def test_a_disk_that_is_full_after_all_costs_the_part_that_did_not_fit(tmp_path: Path) -> None:
+    asked: list[str] = []
+    sold = shop(asked)
+
+    def fetch(package: str, folder: Path) -> None:
+        sold(package, folder)
+        if len(asked) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(AgentrtError, match=r"tiny cannot be stored in .*No space left on device"):
+        download(TINY, tmp_path, unheard, fetch)
+    assert download(TINY, tmp_path, unheard, sold).read_bytes() == WHOLE
+    assert len(asked) == 4
+
+
+def test_a_place_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AgentrtError, match=r"tiny cannot be stored in .*/file"):
+        download(TINY, tmp_path / "file", unheard, shop([]))
 
 
 def test_two_do_not_download_into_one_folder(tmp_path: Path) -> None:

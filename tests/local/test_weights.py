@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,17 @@ def test_a_file_of_ones_own_is_one_if_it_begins_like_one(tmp_path: Path) -> None
         file_of(str(path), {})
     path.write_bytes(b"GGUF and so on")
     assert file_of(str(path), {}) == path
-    with pytest.raises(SettingInvalid, match="Is a directory"):
-        file_of(str(tmp_path), {})
+    os.mkfifo(tmp_path / "pipe")
+    for other in (str(tmp_path), str(tmp_path / "pipe"), "a\0b"):
+        with pytest.raises(SettingInvalid, match="there is no file"):
+            file_of(other, {})
+
+
+def test_a_home_of_nobody_is_no_place_for_models() -> None:
+    with pytest.raises(SettingInvalid, match='AGENTRT_MODELS="~nobody-of-that-name/x": expected a folder'):
+        folder({"AGENTRT_MODELS": "~nobody-of-that-name/x"})
+    with pytest.raises(SettingInvalid, match="or the path of a GGUF file"):
+        file_of("~nobody-of-that-name/x.gguf", {})
 
 
 def test_a_name_that_is_none_is_told_the_names() -> None:

@@ -119,6 +119,21 @@ def test_redacted_thoughts_and_blocks_we_do_not_know_go_back_as_they_came() -> N
     assert json.loads(done.message.extra or "") == {"blocks": [hidden, {"type": "text", "length": 4}]}
 
 
+@pytest.mark.parametrize("parts", [(), ("",), ('{"que', 'ry":"x"}')])
+def test_calls_that_the_provider_makes_itself_are_none_of_ours_and_go_back_whole(parts: tuple[str, ...]) -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    deltas = ({"type": "input_json_delta", "partial_json": part} for part in parts)
+    body = BEGIN + block(0, search, *deltas) + block(1, found) + text(2, "One.") + use(3, "c1", "{}") + end("tool_use")
+    done, pieces = assembled(body, 7)
+    assert done.message.tool_calls == (ToolCall("c1", "stock"),)
+    assert {piece.call_id for piece in pieces if isinstance(piece, ArgumentsPiece)} == {"c1"}
+    sent = json.loads(encode_messages_request(ModelRequest("m", (UserMessage("?"), done.message))))
+    blocks = sent["messages"][1]["content"]
+    assert blocks[:2] == [search | {"input": {"query": "x"} if any(parts) else {}}, found]
+    assert [one["type"] for one in blocks[2:]] == ["text", "tool_use"]
+
+
 @pytest.mark.parametrize(
     ("reason", "finish"),
     [

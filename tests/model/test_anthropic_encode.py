@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,7 @@ from agentrt.messages import (
 )
 from agentrt.model.anthropic.encode import MAX_TOKENS, encode_messages_request
 from agentrt.model.model import ModelRequest
+from agentrt.profiles import PROFILES
 
 TAKEN = TypeAdapter(MessageCreateParamsStreaming)
 TOOL = ToolSpec("stock", "Units.", msgspec.Raw(b'{"type":"object","properties":{"sku":{"type":"string"}}}'))
@@ -122,6 +124,21 @@ def test_settings_are_sent_only_where_they_are_made() -> None:
 def test_messages_that_say_nothing_are_left_out() -> None:
     body = sent(UserMessage("?"), AssistantMessage(""), UserMessage("Hello?"))
     assert [message["role"] for message in body["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+def test_thoughts_that_led_to_nothing_are_not_sent_back(kind: str) -> None:
+    thought = {"thinking": {"thinking": "Hm", "signature": ""}, "redacted_thinking": {"data": "xyz"}}[kind]
+    extra = json.dumps({"blocks": [{"type": kind} | thought]})
+    body = sent(UserMessage("?"), AssistantMessage("", extra=extra), UserMessage("Go on."))
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    body = sent(UserMessage("?"), AssistantMessage("One.", extra=extra))  # the text came first, or was put there since
+    assert [block["type"] for block in body["messages"][1]["content"]] == [kind, "text"]
+
+
+def test_an_endpoint_that_cannot_stream_is_asked_for_the_whole() -> None:
+    profile = replace(PROFILES["anthropic"], stream=False)
+    assert json.loads(encode_messages_request(ModelRequest("m", ()), profile))["stream"] is False
 
 
 def test_half_a_surrogate_pair_is_mended() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from agentrt.errors import ProviderUnreachable, ReplyIncomplete
+from agentrt.errors import ProviderRefused, ProviderUnreachable, ReplyIncomplete
 from agentrt.model.connections import Connections
 from agentrt.model.settings import Settings
 from agentrt.profiles import OPENAI, Profile
@@ -35,6 +35,16 @@ def test_who_asks_is_said_by_key_and_to_openai_by_organization_and_project(monke
     assert connections().signed() == {"Authorization": "Bearer hush-hush", "User-Agent": "agentrt"}
     assert connections(None).signed()["OpenAI-Organization"] == "org-1"
     assert "OpenAI-Project" not in connections(None).signed()
+
+
+def test_what_the_environment_says_is_told_only_if_a_header_can_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", " org-1 ")
+    assert connections(None).signed()["OpenAI-Organization"] == "org-1"
+    for value in ("Zürich", "a\nb"):
+        monkeypatch.setenv("OPENAI_ORG_ID", value)
+        with pytest.raises(ProviderRefused, match="x: OPENAI_ORG_ID cannot be sent: expected ASCII"):
+            connections(None).signed()
+        assert connections().signed().keys() == {"Authorization", "User-Agent"}
 
 
 def test_a_service_may_want_its_key_in_another_header_and_more_of_them() -> None:
@@ -70,3 +80,11 @@ def test_a_connection_that_breaks_is_called_by_how_far_it_had_come() -> None:
 def test_a_key_is_taken_out_of_a_text_unless_it_is_a_placeholder() -> None:
     assert connections().without_key("wrong key hush-hush") == "wrong key ***"
     assert connections(key="none").without_key("none of it") == "none of it"
+
+
+def test_no_half_of_a_key_is_shown_where_a_quotation_was_cut_within_it() -> None:
+    key = "AIzaSyA-0123456789-abcdefghijklmnopqrst"
+    mine = connections(key=key)
+    assert mine.without_key(f"no: {key}; {key[:-1]}… {key[:20]}") == "no: ***; ***… ***"
+    assert mine.without_key(f"{key}{key}.") == "******."
+    assert mine.without_key("AIzaSyA-, in short") == "AIzaSyA-, in short"

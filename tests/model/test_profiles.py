@@ -11,9 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from agentrt.errors import SettingInvalid
 from agentrt.messages import UserMessage
 from agentrt.model.embeddings import EmbeddingRequest, OpenAIEmbeddings
 from agentrt.model.model import ModelRequest
+from agentrt.model.responses.encode import encode_responses_request
 from agentrt.profiles import PROFILES, Profile
 from agentrt.providers import Provider
 from agentrt.services import Services
@@ -108,10 +110,65 @@ def test_what_the_environment_says_of_openai_is_told_to_openai_alone(
 
 @pytest.mark.parametrize(
     ("profile", "body"),
-    [("openai", WHOLE), ("openai-responses", json.dumps(response(message("Hello"))).encode())],
+    [
+        ("openai", WHOLE),
+        ("anthropic", THEIRS),
+        ("openai-responses", json.dumps(response(message("Hello"))).encode()),
+    ],
 )
 def test_a_provider_that_cannot_stream_is_asked_for_the_whole(profile: str, body: bytes) -> None:
     wire = asked(body, profile=replace(PROFILES[profile], stream=False))
     assert wire.asked["stream"] is False
     assert wire.headers["accept"] == "application/json"
     assert asked(WHOLE).headers["accept"] == "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"api": "soap"}, 'expected "chat" or "responses" or "messages"'),
+        ({"tools": "xml"}, 'expected "native" or "json_schema"'),
+        ({"max_tokens": "limit"}, 'expected "max_completion_tokens" or "max_tokens"'),
+        ({"base_url": "nowhere"}, r'Profile\(base_url="nowhere"\): expected an address'),
+        ({"key_header": "api key"}, "expected the name of a header, came 'api key'"),
+        ({"env_headers": {"": "X"}}, "expected the name of a header, came ''"),
+        ({"headers": {"X-Version": "1\n2"}}, "ASCII characters on one line"),
+        ({"headers": {"X-Version": "für"}}, "ASCII characters on one line"),
+        ({"windows": {"tokens": 0}}, "expected more than 0 seconds"),
+        ({"windows": {"tokens": float("nan")}}, "expected more than 0 seconds"),
+        ({"given_back": "reasoning"}, "expected several texts, came one"),
+        ({"with_calls": "reasoning"}, "expected several texts, came one"),
+        ({"encrypted_reasoning": "gpt*"}, "expected several texts, came one"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingInvalid, match=says):
+        Profile(**settings)
+
+
+def test_headers_may_be_secrets_and_are_not_shown() -> None:
+    assert "hush" not in repr(Provider(name="x", base_url="http://x/v1", profile=Profile(headers={"X-Key": "hush"})))
+    with pytest.raises(SettingInvalid) as refused:
+        Profile(headers={"X-Key": "hush\n"})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "reasons"),
+    [
+        ("o3", True),
+        ("o4-mini", True),
+        ("gpt-4.1", False),
+        ("gpt-5", True),
+        ("gpt-5-2025-08-07", True),
+        ("gpt-5-mini", True),
+        ("gpt-5-codex", True),
+        ("gpt-5.2", True),
+        ("gpt-5.2-codex", True),
+        ("codex-mini-latest", True),
+        ("gpt-5-chat-latest", False),
+    ],
+)
+def test_reasoning_is_asked_for_where_there_is_any(model: str, reasons: bool) -> None:
+    body = json.loads(encode_responses_request(ModelRequest(model, ()), PROFILES["openai-responses"]))
+    assert ("include" in body) is reasons

@@ -112,6 +112,29 @@ def test_calls_are_told_as_they_come() -> None:
     assert sums(pieces) == {"text": "", "reasoning": "", "call_1 look": ONE.arguments, "call_2 find": TWO.arguments}
 
 
+@pytest.mark.parametrize("ids", [("", ""), ("fc", "fc"), ("fc_0", "fc_1")])
+@pytest.mark.parametrize("changes", [False, True])
+def test_calls_are_told_apart_by_their_places_where_ids_are_the_same_or_change(
+    ids: tuple[str, str], changes: bool
+) -> None:
+    calls = [(n, call(made, n) | {"id": name}) for n, (made, name) in enumerate(zip((ONE, TWO), ids, strict=True))]
+    each = [told(n, made) for n, made in calls]
+    if changes:
+        for n, events in enumerate(each):
+            events[-1]["item"] = events[-1]["item"] | {"id": f"other_{n}"}
+    mixed = [event for both in zip(*each, strict=True) for event in both]
+    done, pieces = assembled(streamed(*mixed, *reply(message("x"))[-1:]))
+    assert done.message.tool_calls == (ONE, TWO)
+    assert sums(pieces) == {"text": "", "reasoning": "", "call_1 look": ONE.arguments, "call_2 find": TWO.arguments}
+
+
+def test_a_call_may_be_named_at_its_end() -> None:
+    events = told(0, call(ONE, 0))
+    events[0]["item"] = events[0]["item"] | {"name": ""}
+    done, _ = assembled(streamed(*events, *reply(message("x"))[-1:]))
+    assert done.message.tool_calls == (ONE,)
+
+
 def test_a_refusal_is_told_as_text_and_ends_as_one() -> None:
     done, _ = assembled(streamed(*reply(refusal("I cannot."))))
     assert (done.message.content, done.finish) == ("I cannot.", "refusal")

@@ -1,7 +1,7 @@
 """Bytes of a reply of Anthropic's Messages API in, pieces and one finished reply out.
 
 Pure, and indifferent to where the bytes were cut, as its twin for Chat Completions is. A reply is finished by a stop
-reason and by nothing else; it is over with `message_stop`.
+reason or by `message_stop`, behind which nothing follows, and by nothing else.
 
 A reply is a list of blocks. Text and calls become what they are everywhere. Where there are other blocks among them,
 thinking above all, the provider wants these back as they were, signed, and in their places: then the layout of the
@@ -34,6 +34,8 @@ _FINISH: dict[str, FinishReason] = {
 _COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 _PLAIN = ("text", "tool_use")
 _GROWING = {"thinking_delta": "thinking", "signature_delta": "signature"}
+_INPUT = "input"
+"""Of a call that the provider makes itself, such as a search; it comes as JSON, and goes back as an object."""
 
 
 class MessagesAssembler:
@@ -157,9 +159,11 @@ class MessagesAssembler:
                 self._texts.setdefault(index, []).append(text)
                 pieces.append(TextPiece(text))
         elif kind == "input_json_delta":
-            self._blocks.setdefault(index, {"type": "tool_use"})
             part = as_string(delta.get("partial_json")) or ""
-            self._add_call(CallPart(index, function=FunctionPart(None, part)), pieces)
+            if self._blocks.setdefault(index, {"type": "tool_use"}).get("type") == "tool_use":
+                self._add_call(CallPart(index, function=FunctionPart(None, part)), pieces)
+            else:
+                self._grown.setdefault((index, _INPUT), []).append(part)
         elif kind in _GROWING:
             self._blocks.setdefault(index, {"type": "thinking", "thinking": ""})
             text = as_string(delta.get(_GROWING[kind])) or ""
@@ -200,8 +204,11 @@ class MessagesAssembler:
         if all(block.get("type") in _PLAIN for block in self._blocks.values()):
             return None
         for (index, field), parts in self._grown.items():
-            block = self._blocks[index]
-            block[field] = (as_string(block.get(field)) or "") + "".join(parts)
+            block, text = self._blocks[index], "".join(parts)
+            if field != _INPUT:
+                block[field] = (as_string(block.get(field)) or "") + text
+            elif text:
+                block[field] = read_object(text.encode())
         blocks: list[dict[str, Any]] = []
         for index, block in sorted(self._blocks.items()):
             if block.get("type") == "text":

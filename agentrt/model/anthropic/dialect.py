@@ -6,6 +6,7 @@ from agentrt.model.anthropic.assemble import MessagesAssembler
 from agentrt.model.anthropic.encode import encode_messages_request
 from agentrt.model.dialect import Assembling
 from agentrt.model.model import ModelRequest
+from agentrt.profiles import PROFILES, Profile
 
 
 class AnthropicMessages:
@@ -13,8 +14,11 @@ class AnthropicMessages:
 
     path = "/messages"
 
+    def __init__(self, profile: Profile = PROFILES["anthropic"]) -> None:
+        self._profile = profile
+
     def encode(self, request: ModelRequest) -> bytes:
-        return encode_messages_request(request)
+        return encode_messages_request(request, self._profile)
 
     def assembler(self) -> Assembling:
         return MessagesAssembler()

@@ -26,6 +26,7 @@ from agentrt.messages import (
 )
 from agentrt.model.model import ModelRequest
 from agentrt.model.replay import replayed
+from agentrt.profiles import PROFILES, Profile
 from agentrt.surrogates import mended
 
 MAX_TOKENS = 8192
@@ -34,20 +35,23 @@ MAX_TOKENS = 8192
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 """What no id of a call may hold here; those of other providers do."""
 
+_THOUGHTS = ("thinking", "redacted_thinking")
+
 _ENCODER = msgspec.json.Encoder()
 _LAYOUT = msgspec.json.Decoder(dict[str, Any])
 
 Block = dict[str, Any]
 
 
-def encode_messages_request(request: ModelRequest) -> bytes:
-    """The body of a streamed request. The same request gives the same bytes, what seldom changes first.
+def encode_messages_request(request: ModelRequest, profile: Profile = PROFILES["anthropic"]) -> bytes:
+    """The body of a request; of a streamed one, where the endpoint streams.
 
-    Arguments of earlier calls that are no JSON object go out as `{}`.
+    The same request gives the same bytes, what seldom changes first. Arguments of earlier calls that are no JSON object
+    go out as `{}`.
     """
     body: dict[str, Any] = {
         "model": request.model,
-        "stream": True,
+        "stream": profile.stream,
         "max_tokens": request.max_output_tokens or MAX_TOKENS,
     }
     if request.temperature is not None:
@@ -91,7 +95,7 @@ def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 
 def _blocks(message: Message) -> Iterator[Block]:
     if isinstance(message, AssistantMessage):
-        yield from _said(message)
+        yield from _without_last_thoughts(list(_said(message)))
     elif isinstance(message, ToolMessage):
         result: Block = {"type": "tool_result", "tool_use_id": _id(message.call_id)}
         if message.content:
@@ -118,6 +122,16 @@ def _said(message: AssistantMessage) -> Iterator[Block]:
             yield block
     yield from _text(text)
     yield from map(_call, calls)
+
+
+def _without_last_thoughts(blocks: list[Block]) -> list[Block]:
+    """Thoughts that led to nothing, for want of tokens, would have every later request of the thread refused.
+
+    "The final block in an assistant message cannot be `thinking`" (forgecode#2107).
+    """
+    while blocks and blocks[-1].get("type") in _THOUGHTS:
+        blocks.pop()
+    return blocks
 
 
 def _text(text: str) -> Iterator[Block]:

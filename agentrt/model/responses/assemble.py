@@ -74,8 +74,7 @@ class ResponsesAssembler:
         self.done = False
         self._arriving = Arriving()
         self._items: list[_Item] = []
-        self._by_id: dict[str, _Item] = {}
-        self._by_index: dict[int, _Item] = {}
+        self._latest: dict[tuple[str | None, int | None], _Item] = {}
         self._calls = CallAssembler()
         self._refused = False
         self._answered = False
@@ -155,7 +154,7 @@ class ResponsesAssembler:
     def _hear_of(self, event: dict[str, Any], said: dict[str, Any], what: str, pieces: list[Piece]) -> None:
         """An item was "added" or is "done"; of kinds that we do not know, nothing is heard."""
         kind, name, index = as_string(said.get("type")), as_string(said.get("id")), as_whole(event.get("output_index"))
-        item = self._known(name, None if what == "added" else index)
+        item = self._known(name, index) if what != "added" else self._latest.get((name, index)) if name else None
         if item is None or item.kind != kind:
             if kind not in ("message", "function_call", "reasoning"):
                 return
@@ -178,19 +177,17 @@ class ResponsesAssembler:
         return None if kind == "function_call" else self._begin(kind, name, index)
 
     def _known(self, name: str | None, index: int | None) -> _Item | None:
-        """The item by its id or, since some providers change that from event to event, by its index."""
-        item = self._by_id.get(name) if name is not None else None
-        return item or (self._by_index.get(index) if index is not None else None)
+        """The item by its id and index, or by either: some providers change ids between events, some repeat them."""
+        places = ((name, index), (name, None), (None, index))
+        return next((self._latest[place] for place in places if place in self._latest), None)
 
     def _begin(self, kind: str, name: str | None, index: int | None) -> _Item:
         if len(self._items) == _MOST_ITEMS:
             raise ReplyIncomplete(f"the reply has too many parts: at most {_MOST_ITEMS:,} items are read")
         item = _Item(len(self._items), kind)
         self._items.append(item)
-        if name is not None:
-            self._by_id[name] = item
-        if index is not None:
-            self._by_index[index] = item
+        for place in {(name, index), (name, None), (None, index)} - {(None, None)}:
+            self._latest[place] = item
         return item
 
     def _grow(self, kind: str, event: dict[str, Any], pieces: list[Piece]) -> None:
@@ -210,7 +207,9 @@ class ResponsesAssembler:
     def _complete(self, item: _Item, said: dict[str, Any], pieces: list[Piece]) -> None:
         """The item is done: adds what was not told of it."""
         if item.kind == "function_call":
-            item.name = item.name or as_string(said.get("name")) or ""
+            if not item.name:
+                item.name = as_string(said.get("name")) or ""
+                self._add_to_call(item, "", pieces)
             self._tell_rest(item, as_string(said.get("arguments")), pieces)
         elif item.kind == "message":
             item.phase = as_string(said.get("phase"))
