@@ -6,10 +6,10 @@ What is told about a run, beside its messages:
   rate_limited, retrying, ok, error, timeout, cancelled), `startedAt`, `firstAt` (the first piece of the reply that
   counts), `endedAt`, `attempts`, `error` (of the last attempt that failed), `waiting` {reason, until}, which holds
   while the state is rate_limited, `retry` {error, until}, which holds while it is retrying, `inputTokens`,
-  `outputTokens`.
+  `outputTokens`; `insteadOf`, the "provider:model" that could not be asked, where another is.
 - The activity `agentrt.tool`, one a call, `tool:<call>`: `toolCallId`, `name`, `state` (queued, rate_limited, running,
-  ok, error, timeout, cancelled), `queuedAt`, `startedAt`, `endedAt`, `code`, `waiting` as above, and `progress`: what
-  the tool said last by `Context.emit`, as it said it.
+  retrying, ok, error, timeout, cancelled), `queuedAt`, `startedAt`, `endedAt`, `code`, `attempts`, `error`, `waiting`
+  and `retry` as above, and `progress`: what the tool said last by `Context.emit`, as it said it.
 - The activity `agentrt.sources`, `sources:<call>`: a tool that emits `{"sources": [{"id", "title", "uri", "score"?}]}`
   tells where its result comes from; the last such list holds. It is no progress.
 - The custom event `agentrt.rewind` {messageId, replacedBy}: forget this message, its calls and its reasoning
