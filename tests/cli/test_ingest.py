@@ -239,11 +239,10 @@ def test_on_a_terminal_there_is_a_bar_for_each_stage(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with filling(folder, theirs) as process:
         shown = b""
-        while b"store" not in shown:
-            shown += os.read(ours, 4096)
+        while not all(name in shown for name in (b"read", b"check", b"parse", b"store", b"busy", b"queued")):
+            shown += os.read(ours, 4096)  # each comes when it has something to tell
         process.send_signal(signal.SIGINT)
         while b"interrupted" not in shown:
             shown += os.read(ours, 4096)
     os.close(ours)
     os.close(theirs)
-    assert all(name in shown for name in (b"read", b"check", b"parse", b"busy", b"queued"))
