@@ -21,6 +21,7 @@ class Budget:
         turns: Model calls that may be answered. On the last one no tools are offered.
         tool_calls: Calls of tools, over all turns.
         tokens: Input and output tokens together, over all turns; checked between turns.
+        usd: US dollars, over all turns; checked between turns. The prices of the agent's models must be known.
 
     Raises:
         SettingInvalid: a bound of zero or less.
@@ -29,11 +30,14 @@ class Budget:
     turns: int = 20
     tool_calls: int = 100
     tokens: int | None = None
+    usd: float | None = None
 
     def __post_init__(self) -> None:
         for name, bound in (("turns", self.turns), ("tool_calls", self.tool_calls), ("tokens", self.tokens)):
             if bound is not None and bound < 1:
                 raise SettingInvalid(f"Budget({name}={bound}): needs at least 1")
+        if self.usd is not None and not self.usd > 0:
+            raise SettingInvalid(f"Budget(usd={self.usd}): needs more than 0 US dollars")
 
 
 _OURS = frozenset(

@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from asyncio import Future
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,10 +38,11 @@ class Form:
     Attributes:
         kind: What such a file is, with its article: "a journal".
         application: Four letters that mark the file as ours.
-        version: Of the schema. A file of another version is refused.
+        version: Of the schema. A file of a newer version is refused, and one of an older if no step leads on from it.
         schema: Statements, each ending its line with ";".
         refused: The error for a path at which no such file is or can be.
         failed: The error for a file that cannot be opened, read or written.
+        steps: By an older version, what makes a file of it one of the next version.
     """
 
     kind: str
@@ -50,6 +51,9 @@ class Form:
     schema: str
     refused: Callable[[str], Exception]
     failed: Callable[[str], Exception]
+    steps: Mapping[int, Callable[[sqlite3.Connection], object]] = field(
+        default_factory=dict[int, Callable[[sqlite3.Connection], object]]
+    )
 
 
 class Database:
@@ -127,6 +131,15 @@ def snapshot(database: sqlite3.Connection) -> Generator[None, None, None]:
         database.execute("ROLLBACK")
 
 
+def empty_log(database: sqlite3.Connection) -> None:
+    """Write what stands in the log into the file, and leave nothing in it unless somebody is reading there now."""
+    database.execute("PRAGMA busy_timeout = 0").fetchall()
+    try:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        database.execute(f"PRAGMA busy_timeout = {BUSY * 1e3:.0f}").fetchall()
+
+
 def _opened(form: Form, path: Path, setup: tuple[str, ...]) -> sqlite3.Connection:
     if str(path) != MEMORY:
         _look(form, path)
@@ -135,6 +148,7 @@ def _opened(form: Form, path: Path, setup: tuple[str, ...]) -> sqlite3.Connectio
         if _mark(database) == (0, 0):
             _create(form, database)
         _check(form, path, _mark(database))
+        _upgrade(form, database)
         _switch_log_on(database)
         for statement in setup:
             database.execute(statement)
@@ -172,7 +186,7 @@ def _check(form: Form, path: Path, mark: tuple[int, int]) -> None:
     application, version = mark
     if application != int.from_bytes(form.application, "big"):
         raise form.refused(f'"{path}" is not {form.kind}: it is an SQLite database of something else')
-    if version != form.version:
+    if version != form.version and version not in form.steps:
         advice = "; make it anew" if version < form.version else ""
         raise form.refused(
             f'"{path}" is {form.kind} of version {version}; this agentrt knows version {form.version}{advice}'
@@ -194,6 +208,16 @@ def _create(form: Form, database: sqlite3.Connection) -> None:
                 database.execute(statement)
             database.execute(f"PRAGMA application_id = {int.from_bytes(form.application, 'big')}")
             database.execute(f"PRAGMA user_version = {form.version}")
+
+
+def _upgrade(form: Form, database: sqlite3.Connection) -> None:
+    """Make a file of an older version one of ours, step by step, all or none."""
+    if _mark(database)[1] == form.version:
+        return
+    with transaction(database):
+        while (version := _mark(database)[1]) < form.version:  # somebody else may have done it just now
+            form.steps[version](database)
+            database.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def _switch_log_on(database: sqlite3.Connection) -> None:

@@ -11,12 +11,20 @@ from typing import Any, Literal
 
 import msgspec
 
-from agentrt.messages import AssistantMessage, FinishReason, Message, Usage
+from agentrt.messages import AssistantMessage, FinishReason, Message, Usage, UserMessage
 
-ToolStatus = Literal["ok", "error", "timeout", "cancelled"]
+ToolStatus = Literal["ok", "error", "timeout", "cancelled", "denied"]
 Outcome = Literal["success", "failed", "cancelled", "deadline", "budget"]
 WaitReason = Literal["concurrency", "rate", "tokens", "cooldown", "breaker"]
 Priority = Literal["interactive", "background"]
+
+StopMode = Literal["now", "after_tools", "after_turn"]
+"""When a run that was cancelled stops: at once; once the tools that run have returned, without asking the model any
+more; or once the model's reply and the calls in it are through."""
+
+When = Literal["next_step", "now"]
+"""When the model hears what was said into a run: with the results of the calls that are open, or at once: the reply
+that is arriving and the calls that run are stopped."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -34,6 +42,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="RunStarted"):
     """A run began. `messages` are the new ones only: a thread's history is the chain of its runs.
 
     `principal` is who asked. `budget` holds the bounds of the run's own `Budget`, None where it has its agent's.
+    `parent` is the run whose tool began this one; `trace` is the W3C `traceparent` it began under.
     """
 
     run_id: str
@@ -45,12 +54,20 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="RunStarted"):
     previous: str | None = None
     metadata: dict[str, str] = {}
     principal: str | None = None
-    budget: dict[str, int | None] | None = None
+    budget: dict[str, float | None] | None = None
     priority: Priority = "interactive"
+    parent: str | None = None
+    trace: str | None = None
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="RunResumed"):
     """The run goes on under a new owner. Its epoch is the owner's; what an older one writes is not kept."""
+
+
+class MessageAdded(Event, frozen=True, kw_only=True, tag="MessageAdded"):
+    """What was said into the run has joined the conversation: the first of `Steered` that had not yet."""
+
+    message: UserMessage
 
 
 class ModelReplied(Event, frozen=True, kw_only=True, tag="ModelReplied"):
@@ -80,7 +97,10 @@ class ToolStarted(Event, frozen=True, kw_only=True, tag="ToolStarted"):
 
 
 class ToolReturned(Event, frozen=True, kw_only=True, tag="ToolReturned"):
-    """A call has its result; `content` is the text for the model, `seconds` how long it ran."""
+    """A call has its result; `content` is the text for the model, `seconds` how long it ran.
+
+    `rest` is the whole text where the model got only part of it. `usage` is what runs spent that the tool began.
+    """
 
     call_id: str
     name: str
@@ -88,13 +108,68 @@ class ToolReturned(Event, frozen=True, kw_only=True, tag="ToolReturned"):
     content: str
     code: str | None = None
     seconds: float = 0.0
+    rest: str | None = None
+    usage: Usage | None = None
+
+
+class ApprovalAsked(Event, frozen=True, kw_only=True, tag="ApprovalAsked"):
+    """This call runs only once somebody approves of it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ApprovalGiven(Event, frozen=True, kw_only=True, tag="ApprovalGiven"):
+    """Somebody decided: the call may run, or it may not, and the model is told the reason. `by` is who."""
+
+    call_id: str
+    approved: bool
+    reason: str = ""
+    by: str | None = None
+
+
+class ClientAsked(Event, frozen=True, kw_only=True, tag="ClientAsked"):
+    """This call is not for us to run: whoever shows the run does, and gives us its result."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class Steered(Event, frozen=True, kw_only=True, tag="Steered"):
+    """Somebody said something into the run. It joins the conversation by `MessageAdded`."""
+
+    message: UserMessage
+    when: When = "next_step"
+
+
+class OutputRejected(Event, frozen=True, kw_only=True, tag="OutputRejected"):
+    """The answer is not of the form that the agent promises; `message` tells the model what is wrong with it."""
+
+    message: str
+
+
+class HandedOff(Event, frozen=True, kw_only=True, tag="HandedOff"):
+    """Another agent goes on with the conversation from here."""
+
+    agent: str
+
+
+class Summarised(Event, frozen=True, kw_only=True, tag="Summarised"):
+    """From now on the model reads `text` in place of the conversation's first `covers` messages."""
+
+    text: str
+    covers: int
+    usage: Usage = Usage()
 
 
 class CancelAsked(Event, frozen=True, kw_only=True, tag="CancelAsked"):
-    """Somebody asked the run to stop."""
+    """Somebody asked the run to stop, or only the call named by `call_id`."""
 
-    mode: Literal["now"] = "now"
+    mode: StopMode = "now"
     reason: str = ""
+    call_id: str | None = None
 
 
 class RunEnded(Event, frozen=True, kw_only=True, tag="RunEnded"):
@@ -107,7 +182,23 @@ class RunEnded(Event, frozen=True, kw_only=True, tag="RunEnded"):
     stragglers: tuple[str, ...] = ()
 
 
-Fact = RunStarted | RunResumed | ModelReplied | ToolStarted | ToolReturned | CancelAsked | RunEnded
+Fact = (
+    RunStarted
+    | RunResumed
+    | MessageAdded
+    | ModelReplied
+    | ToolStarted
+    | ToolReturned
+    | ApprovalAsked
+    | ApprovalGiven
+    | ClientAsked
+    | Steered
+    | OutputRejected
+    | HandedOff
+    | Summarised
+    | CancelAsked
+    | RunEnded
+)
 
 # ---- passing ---------------------------------------------------------------------------------------
 
@@ -203,6 +294,16 @@ class Rewound(Event, frozen=True, kw_only=True, tag="Rewound"):
     replaced_by: str
 
 
+class ContextTrimmed(Event, frozen=True, kw_only=True, tag="ContextTrimmed"):
+    """The request was made to fit the model's window: tokens `before` and `after`, results `shortened`, and how many
+    messages a summary stands for."""
+
+    before: int
+    after: int
+    shortened: int
+    summarised: int
+
+
 Passing = (
     TextDelta
     | ReasoningDelta
@@ -213,6 +314,7 @@ Passing = (
     | Retrying
     | FellBack
     | Rewound
+    | ContextTrimmed
 )
 
 AnyEvent = Fact | Passing

@@ -99,7 +99,8 @@ def text_of(message: Message) -> str:
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens spent. `cached` is the part of `input_tokens` the provider served from its cache.
 
-    `estimated` says that at least one share was counted by us because the provider sent no figure.
+    `estimated` says that at least one share was counted by us because the provider sent no figure. `usd` is what it
+    cost, in US dollars, as far as prices are known.
     """
 
     input_tokens: int = 0
@@ -107,6 +108,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0
     requests: int = 0
     estimated: bool = False
+    usd: float = 0.0
 
     @property
     def total_tokens(self) -> int:
@@ -119,6 +121,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.cached_tokens + other.cached_tokens,
             self.requests + other.requests,
             self.estimated or other.estimated,
+            self.usd + other.usd,
         )
 
 
@@ -135,7 +138,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     `messages` is the whole conversation, the thread's history included, and always a valid one: every
     call in it has a result. `usage` is this run's. `finish` is why the model stopped: "length" says that it
-    ran into its output limit, so that `output` ends in the middle; None if it was never asked.
+    ran into its output limit, so that `output` ends in the middle; None if it was never asked. `waiting` are the calls
+    that wait for a person: the run rests until they are decided, and then goes on; see `Runtime.resume`.
     """
 
     output: str
@@ -143,3 +147,4 @@ class Answer(msgspec.Struct, frozen=True):
     usage: Usage
     run_id: str
     finish: FinishReason | None = None
+    waiting: tuple[ToolCall, ...] = ()

@@ -8,13 +8,13 @@ must hear of every end. Nothing here is global; two event loops in one process d
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar, Token
+from math import inf
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
@@ -31,22 +31,22 @@ from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.embeddings import OpenAIEmbeddings
-from agentrt.model.tokens import warm
 from agentrt.providers import Provider
-from agentrt.runs.asked import RunOptions, as_deadline, as_messages, as_priority
+from agentrt.runs.asked import RunOptions, as_order, as_priority
 from agentrt.runs.conversations import Conversations
-from agentrt.runs.order import ENCLOSING, Candidate, Order, Ports
+from agentrt.runs.decisions import Decision
+from agentrt.runs.order import ENCLOSING, Order, Ports
 from agentrt.runs.owner import Run
-from agentrt.runs.places import Places
-from agentrt.runs.takeover import Taken, take_over, unfinished
-from agentrt.services import Service, Services
+from agentrt.runs.state import fold
+from agentrt.runs.takeover import Left, Taken, left_in, take_over
+from agentrt.runs.threads import Threads
+from agentrt.services import Services
+from agentrt.supplies import Supplies
 from agentrt.toolbox.call import Caller
-from agentrt.toolbox.threads import Threads
+from agentrt.toolbox.threads import Threads as ToolThreads
 
 if TYPE_CHECKING:
     from agentrt.pipeline.embedding import GateEmbedder
-
-logger = logging.getLogger(__name__)
 
 _current: ContextVar[Runtime | None] = ContextVar("agentrt_runtime", default=None)
 _inside: ContextVar[frozenset[tuple[Runtime, str]]] = ContextVar("agentrt_threads", default=frozenset())
@@ -81,7 +81,7 @@ class Runtime:
         providers: Sequence[Provider] = (),
         journal: Journal | str = "memory",
         grace: float = 2.0,
-        threads: Threads | None = None,
+        threads: ToolThreads | None = None,
         random: Random | None = None,
         environ: Mapping[str, str] = os.environ,
         on_exit: Literal["cancel", "suspend"] = "cancel",
@@ -95,8 +95,7 @@ class Runtime:
         self._caller = Caller(threads=threads, grace=grace)
         self._leases = leases
         self._services = Services(providers, environ, self._random, self.now, leases, self._tend)
-        self._places = Places()
-        self._warmed: set[str] = set()
+        self._supplies = Supplies(self._services, self._journal, self._caller, self.now, self._beside)
         self._runs: dict[str, Run] = {}
         self._taking: set[str] = set()  # being resumed: theirs is no `Run` yet
         self._conversations = Conversations(self._journal)
@@ -123,6 +122,11 @@ class Runtime:
         """The journal, to read in. Nobody but the runs may write there."""
         return self._journal
 
+    @property
+    def threads(self) -> Threads:
+        """The conversations in the journal."""
+        return Threads(self._journal, self._conversations, self.find)
+
     def statistics(self) -> dict[str, Statistics]:
         """How each provider's gate stands now, by the provider's name."""
         return {name: service.gate.statistics() for name, service in self._services}
@@ -138,7 +142,7 @@ class Runtime:
             ProviderUnknown, KeyMissing: one of them cannot.
             SettingInvalid: a tool brings a provider along that differs from another of its name.
         """
-        self._ports(agent)
+        self._supplies.ports(agent)
 
     def embedder(self, model: str, *, dims: int | None = None, priority: Priority = "background") -> GateEmbedder:
         """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
@@ -152,7 +156,7 @@ class Runtime:
         """
         from agentrt.pipeline.embedding import GateEmbedder  # noqa: PLC0415 - who chats loads no pipeline
 
-        service = self._service(model)
+        service = self._supplies.service(model)
         as_priority(priority)
         embeddings, name = OpenAIEmbeddings(service.model), model.partition(":")[2]
         return GateEmbedder(embeddings, service.gate, name, dims=dims, priority=priority)
@@ -199,20 +203,8 @@ class Runtime:
     def start(
         self, agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
     ) -> Run: ...
-    def start(  # noqa: PLR0913 - the verbs' options
-        self,
-        agent: Agent[Any],
-        input: str | Sequence[Message],
-        *,
-        deps: Any = None,
-        thread: str | None = None,
-        messages: Sequence[Message] = (),
-        deadline: float | None = None,
-        budget: Budget | None = None,
-        metadata: Mapping[str, str] | None = None,
-        run_id: str | None = None,
-        principal: str | None = None,
-        priority: Priority = "interactive",
+    def start(
+        self, agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Unpack[RunOptions]
     ) -> Run:
         """Begin a run and return a handle to it; losing the handle cancels nothing.
 
@@ -221,43 +213,20 @@ class Runtime:
         Args:
             input: What is asked: a text, or messages.
             deps: What the agent's tools get as `Context.deps`.
-            thread: Name of the conversation to continue.
-            messages: A conversation before this one, where the caller keeps it. Not with `thread`.
-            deadline: Seconds from now; by default 600, and in a tool no more than its run has left.
-            budget: In place of the agent's.
-            metadata: Kept in `RunStarted`, shown to tools.
-            run_id: A name for the run, by default a random one. It must be new: if the journal has it already,
-                that run stays as it is, and the answer of this one is `SettingInvalid`.
-            principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares. In a tool, its run's.
-            priority: "background" for what nobody waits for, and all its tools start: others have most of a busy gate.
+            options: See `RunOptions`.
 
         Raises:
-            SettingInvalid: an empty or invalid conversation, `thread` with `messages`, a deadline that is
-                none, a `run_id` that is empty or lives here, or a Runtime that is not entered.
+            SettingInvalid: an empty or invalid conversation, options that make no sense, a `run_id` that lives here, or
+                a Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
         """
-        self._admit(thread, run_id)
-        if thread is not None and messages:
-            raise SettingInvalid("thread= and messages= together: a thread has its history already; give one of them")
-        conversation, seconds = as_messages(input, messages), as_deadline(deadline)
-        as_priority(priority)
-        ports = self._ports(agent)
-        order = Order(
-            run_id=run_id or f"{self._random.getrandbits(128):032x}",
-            agent=agent,
-            messages=conversation,
-            deps=deps,
-            thread=thread,
-            budget=budget or agent.budget,
-            deadline=asyncio.get_running_loop().time() + seconds,
-            ends_at=self.now() + seconds,
-            metadata=dict(metadata or {}),
-            principal=principal,
-            priority=priority,
-        )
+        self._admit(options.get("thread"), options.get("run_id"))
+        order = as_order(agent, input, deps, options, now=self.now(), random=self._random)
+        ports = self._supplies.ports(agent)
         whole = ENCLOSING.get()
         if whole is not None and whole.run_id in self._runs:
-            order = order.within(whole, bounded=deadline is None)
+            bounded = options.get("deadline") is None
+            order = order.within(whole, ends_at=self._runs[whole.run_id].state.ends_at if bounded else inf)
         return self._carry(order, ports)
 
     def find(self, run_id: str) -> Run | None:
@@ -265,22 +234,35 @@ class Runtime:
         return self._runs.get(run_id)
 
     async def unfinished(self) -> Sequence[RunStarted]:
-        """How the journal's runs began that have no end and do not live here, in the order in which they did.
+        """How the journal's runs began that were cut off and do not live here, in the order in which they did.
 
-        A run that another process carries right now is among them: a journal cannot tell whether its owner lives.
+        Those that rest, because they wait for a person, are not among them; see `waiting`. A run that another process
+        carries right now is: a journal cannot tell whether its owner lives.
         A run whose facts cannot be read is left out, and a warning is logged.
 
         Raises:
             JournalFailed: the journal cannot be read at all.
         """
-        return [started for started in await unfinished(self._journal) if started.run_id not in self._runs]
+        return [left.started for left in await self._left() if not left.calls]
+
+    async def waiting(self) -> Sequence[Left]:
+        """The journal's runs that rest until somebody decides about their `calls`, and do not live here.
+
+        `resume` takes the decisions. Raises as `unfinished` does.
+        """
+        return [left for left in await self._left() if left.calls]
+
+    async def _left(self) -> list[Left]:
+        return [left for left in await left_in(self._journal) if left.started.run_id not in self._runs]
 
     @overload
-    async def resume(self, run_id: str, agent: Agent[None]) -> Run: ...
+    async def resume(self, run_id: str, agent: Agent[None], *, decisions: Sequence[Decision] = ()) -> Run: ...
     @overload
-    async def resume(self, run_id: str, agent: Agent[D], *, deps: D) -> Run: ...
-    async def resume(self, run_id: str, agent: Agent[Any], *, deps: Any = None) -> Run:
-        """Take over a run that was cut off by the death of its process, and carry it on.
+    async def resume(self, run_id: str, agent: Agent[D], *, deps: D, decisions: Sequence[Decision] = ()) -> Run: ...
+    async def resume(
+        self, run_id: str, agent: Agent[Any], *, deps: Any = None, decisions: Sequence[Decision] = ()
+    ) -> Run:
+        """Take over a run that was cut off by the death of its process, or rests, and carry it on.
 
         It keeps its thread, deadline, budget, metadata and principal. Calls that have a result are not run again;
         of those that were running, only the ones whose tool is `effect="read"` or `idempotent` are, and the model
@@ -290,15 +272,17 @@ class Runtime:
         Args:
             agent: The agent that the run was of, by its name.
             deps: What the agent's tools get as `Context.deps`.
+            decisions: `Approved`, `Denied` or `Returned`, about the calls for which the run waits. Where some are left
+                it rests again, once there is nothing else to do.
 
         Raises:
-            SettingInvalid: the journal has no such run, it has ended, lives here or is another agent's; or a Runtime
-                that is not entered.
+            SettingInvalid: the journal has no such run, it has ended, lives here or is another agent's; a decision
+                that nobody waits for; or a Runtime that is not entered.
             ProviderUnknown, KeyMissing: the agent's model cannot be asked.
             JournalFailed: the run cannot be read or taken.
         """
         self._admit(None, run_id)
-        ports = self._ports(agent)
+        ports = self._supplies.ports(agent)
         self._taking.add(run_id)
         try:
             taken = await take_over(self._journal, run_id, agent.name)
@@ -313,13 +297,13 @@ class Runtime:
             deps=deps,
             thread=started.thread,
             budget=agent.budget if started.budget is None else convert(started.budget, Budget),
-            deadline=started.ends_at - self._epoch,
-            ends_at=started.ends_at,
+            ends_at=fold(taken.facts).ends_at,
             metadata=started.metadata,
             principal=started.principal,
             priority=started.priority,
+            parent=started.parent,
         )
-        return self._carry(order, ports, taken)
+        return self._carry(order, ports, taken, decisions)
 
     def _admit(self, thread: str | None, run_id: str | None) -> None:
         """See that a run may begin here and now."""
@@ -336,32 +320,24 @@ class Runtime:
         if run_id in self._runs or run_id in self._taking:
             raise SettingInvalid(f'run_id="{run_id}": a run of this id lives in this Runtime; see `Runtime.find`')
 
-    def _ports(self, agent: Agent[Any]) -> Ports:
-        gate_of = self._services.gate
-        for tool in agent.tools:
-            if tool.provider is not None:
-                gate_of(tool.provider)  # who names nobody's provider is told so before anything is asked
-        return Ports(
-            journal=self._journal,
-            candidates=self._candidates(agent),
-            caller=self._caller,
-            gate_of=gate_of,
-            now=self.now,
-            places=self._places,
-        )
-
-    def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
-        services = ((name, self._service(name)) for name in (agent.model, *agent.fallbacks))
-        return tuple(Candidate(name, service.model, service.gate) for name, service in services)
-
     def _tend(self, gate: Gate) -> None:
         """Fetch for a gate what it needs of limits that are shared, from when this Runtime is entered."""
-        if self._leases is not None and self._group is not None:
-            self._aside.append(self._group.create_task(gate.tend(), name=f"leases of {gate.key}"))
+        if self._leases is not None:
+            self._beside(gate.tend(), f"leases of {gate.key}")
 
-    def _carry(self, order: Order, ports: Ports, taken: Taken | None = None) -> Run:
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> bool:
+        """Let something go on beside the runs for as long as this Runtime is entered; False if it is not."""
+        if self._group is None:
+            work.close()
+            return False
+        self._aside.append(self._group.create_task(work, name=name))
+        return True
+
+    def _carry(self, order: Order, ports: Ports, taken: Taken | None = None, decisions: Sequence[Decision] = ()) -> Run:
         assert self._group is not None
-        run = Run(order, ports, self._conversations.turn(order.thread, order.run_id), taken)
+        began = None if taken is None else taken.started
+        past = self._conversations.past(order.thread, fork=order.fork, taken=began)
+        run = Run(order, ports, past, taken, decisions)
         self._runs[run.run_id] = run
         self._conversations.join(order.thread, run)
         owner = self._group.create_task(self._live(run, order), name=f"owner {run.run_id}")
@@ -380,21 +356,3 @@ class Runtime:
         run.gone()
         del self._runs[run.run_id]
         self._conversations.leave(thread, run)
-
-    def _service(self, model: str) -> Service:
-        service = self._services.of(model)
-        limited = service.provider.limits.tokens is not None and service.provider.transport is None
-        if self._group is not None and limited and service.provider.name not in self._warmed:
-            # Until the ranks are read, in a thread, reservations are estimates.
-            self._warmed.add(service.provider.name)
-            name = model.partition(":")[2]
-            self._aside.append(self._group.create_task(_warm(name), name=f"token ranks of {name}"))
-        return service
-
-
-async def _warm(model: str) -> None:
-    """Without ranks, tokens are estimated: no run ends for want of them."""
-    try:
-        await warm(model)
-    except (ImportError, OSError, ValueError):
-        logger.warning("token counts of %s stay estimates", model, exc_info=True)

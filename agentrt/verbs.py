@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeVar, Unpack, overload
 
 from agentrt.agent import Agent
 from agentrt.errors import SettingInvalid
-from agentrt.messages import Answer, Message
+from agentrt.events import StopMode, When
+from agentrt.messages import Answer, Message, UserMessage
 from agentrt.runs.asked import RunOptions
+from agentrt.runs.decisions import Approved, Denied, Returned
 from agentrt.runs.feed import FeedReader
 from agentrt.runs.owner import Run
 from agentrt.runtime import Runtime
@@ -21,6 +23,12 @@ class VerbOptions(RunOptions, total=False):
     """What `run` and `stream` take besides agent, input and deps: the Runtime to use, and its options."""
 
     runtime: Runtime | None
+
+
+class StreamOptions(VerbOptions, total=False):
+    """What `stream` takes. `attended`: the reader decides about calls that wait for a person; the run does not rest."""
+
+    attended: bool
 
 
 class Running:
@@ -38,9 +46,29 @@ class Running:
         """The answer; raises as `run` does."""
         return await self._run.answer()
 
-    def cancel(self, reason: str = "") -> None:
-        """Stop the run now; its last events still come."""
-        self._run.cancel(reason)
+    def cancel(self, reason: str = "", *, mode: StopMode = "now") -> None:
+        """Stop the run, as `Run.cancel` says; its last events still come."""
+        self._run.cancel(reason, mode=mode)
+
+    def cancel_call(self, call_id: str, reason: str = "") -> None:
+        """Stop one call; see `Run.cancel_call`."""
+        self._run.cancel_call(call_id, reason)
+
+    def steer(self, message: str | UserMessage, *, when: When = "next_step") -> None:
+        """Say something into the run; see `Run.steer`."""
+        self._run.steer(message, when=when)
+
+    def approve(self, call_id: str) -> None:
+        """Let a call run that waits for that; raises as `Run.decide` does, as do the next two."""
+        self._run.decide(Approved(call_id))
+
+    def deny(self, call_id: str, reason: str = "") -> None:
+        """Do not let it run."""
+        self._run.decide(Denied(call_id, reason))
+
+    def give(self, call_id: str, content: str, *, error: bool = False) -> None:
+        """The result of a call that the client ran."""
+        self._run.decide(Returned(call_id, content, error))
 
 
 @overload
@@ -51,6 +79,8 @@ async def run(
 ) -> Answer: ...
 async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any) -> Answer:
     """Ask an agent and wait for its answer. Cancelling the wait cancels the run and sees it end.
+
+    If calls of the run wait for people, `Answer.waiting` names them: it rests, and `Runtime.resume` goes on with it.
 
     Options are those of `Runtime.start`, and `runtime=`: the Runtime to use. Without, it is the one
     whose `async with` encloses the call, or one opened for this call.
@@ -66,11 +96,11 @@ async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = 
 
 @overload
 def stream(
-    agent: Agent[None], input: str | Sequence[Message], **options: Unpack[VerbOptions]
+    agent: Agent[None], input: str | Sequence[Message], **options: Unpack[StreamOptions]
 ) -> AbstractAsyncContextManager[Running]: ...
 @overload
 def stream(
-    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[VerbOptions]
+    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[StreamOptions]
 ) -> AbstractAsyncContextManager[Running]: ...
 @asynccontextmanager
 async def stream(
@@ -78,12 +108,15 @@ async def stream(
 ) -> AsyncGenerator[Running, None]:
     """Ask an agent and watch it answer. Leaving the block early cancels the run and sees it end.
 
-    Takes what `run` takes; raises ConfigurationError on entering.
+    Takes what `run` takes, and `attended=`: whether the reader decides about calls that wait for a person. Raises
+    ConfigurationError on entering.
     """
+    attended: bool = options.pop("attended", False)
     async with _runtime(options) as runtime:
         started = runtime.start(agent, input, deps=deps, **options)
         try:
-            yield Running(started)
+            with started.attend() if attended else nullcontext():
+                yield Running(started)
         finally:
             await started.stop("its reader left")
 

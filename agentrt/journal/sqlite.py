@@ -10,6 +10,9 @@ that its epoch appends behind it: a fact is never kept whose predecessor was not
 
 The file is in WAL mode. With `synchronous="NORMAL"` no acknowledged fact is lost when the process dies; when power is
 lost the last ones may be, but never one from the middle. "FULL" waits for the disk at every commit.
+
+What is deleted is overwritten, in the file and in its log, for it may be what a person said. Only a log that somebody
+is reading right then stays as it is, until it is written through the next time that nobody reads.
 """
 
 from __future__ import annotations
@@ -19,17 +22,25 @@ import json
 import sqlite3
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from agentrt.database import Database, transaction
+from agentrt.database import Database, empty_log, transaction
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
-from agentrt.journal.journal import RunRow
+from agentrt.journal.journal import (
+    ALL,
+    AnyPrincipal,
+    RunRow,
+    ThreadRow,
+    excerpt,
+    needed_by,
+    not_the_writer,
+)
 from agentrt.journal.sqlite_file import FORM, Synchronous
 from agentrt.surrogates import mended_text
 
@@ -40,10 +51,30 @@ _FACT: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 _EPOCH = "SELECT epoch FROM epochs WHERE run_id = ?"
 _TAKE = "INSERT INTO epochs VALUES (?, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch"
 _APPEND = "INSERT INTO facts VALUES (?, ?, ?)"
-_START = "INSERT INTO runs (run_id, agent, thread, started_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_START = """
+INSERT INTO runs (run_id, agent, thread, started_at, previous, principal, asked) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
 _END = "UPDATE runs SET ended = ? WHERE run_id = ?"
 _READ = "SELECT seq, fact FROM facts WHERE run_id = ? AND seq > ? ORDER BY seq"
-_RUNS = "SELECT run_id, agent, thread, started_at, ended FROM runs"
+_RUNS = "SELECT run_id, agent, thread, started_at, ended, previous, principal, asked FROM runs"
+_LAST = "SELECT run_id FROM runs WHERE thread = ? ORDER BY place DESC LIMIT 1"
+_THREADS = """
+SELECT one.thread, runs, unfinished, one.started_at, last.started_at, last.run_id, one.principal, one.asked
+FROM (
+    SELECT COUNT(*) AS runs, COUNT(*) - COUNT(ended) AS unfinished, MIN(place) AS lowest, MAX(place) AS highest
+    FROM runs WHERE thread IS NOT NULL GROUP BY thread
+)
+JOIN runs one ON one.place = lowest JOIN runs last ON last.place = highest
+WHERE :all OR one.principal IS :principal
+ORDER BY highest DESC LIMIT :limit
+"""
+_FOLLOWER = "SELECT run_id, thread, previous FROM runs WHERE previous = ?"
+_DELETE = (
+    "DELETE FROM facts WHERE run_id = ?",
+    "DELETE FROM runs WHERE run_id = ?",
+    "DELETE FROM epochs WHERE run_id = ?",
+)
 
 
 class _Append(msgspec.Struct):
@@ -68,7 +99,8 @@ class SqliteJournal:
     def __init__(self, path: str | Path, *, synchronous: Synchronous = "NORMAL") -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise SettingInvalid(f'SqliteJournal(synchronous={synchronous!r}): expected "NORMAL" or "FULL"')
-        self._file = Database(FORM, path, "agentrt-journal", f"PRAGMA synchronous = {synchronous}")
+        setup = (f"PRAGMA synchronous = {synchronous}", "PRAGMA secure_delete = ON")
+        self._file = Database(FORM, path, "agentrt-journal", *setup)
         self._line: deque[_Append] = deque()
         self._woken = False
         # Of the thread:
@@ -105,6 +137,19 @@ class SqliteJournal:
         query = f"{_RUNS} WHERE {' AND '.join(wanted or ['TRUE'])} ORDER BY place"
         values = {"thread": thread and mended_text(thread)}
         return await self._ask(lambda database: [RunRow(*row) for row in database.execute(query, values)])
+
+    async def last(self, thread: str) -> str | None:
+        found = await self._ask(lambda database: database.execute(_LAST, (mended_text(thread),)).fetchone())
+        return None if found is None else str(found[0])
+
+    async def threads(self, *, principal: AnyPrincipal = ALL, limit: int | None = None) -> Sequence[ThreadRow]:
+        wanted = None if principal is ALL or principal is None else mended_text(principal)
+        values = {"all": principal is ALL, "principal": wanted, "limit": -1 if limit is None else limit}
+        return await self._ask(lambda database: [ThreadRow(*row) for row in database.execute(_THREADS, values)])
+
+    async def delete(self, run_ids: Collection[str]) -> None:
+        going = frozenset(run_ids)
+        await self._ask(lambda database: self._delete(database, going))
 
     async def aclose(self) -> None:
         await self._file.aclose()
@@ -143,9 +188,7 @@ class SqliteJournal:
             found = database.execute(_EPOCH, (one.run_id,)).fetchone()
             epochs[one.run_id] = found[0] if found else 0
         if one.epoch != epochs[one.run_id]:
-            one.error = JournalFailed(
-                f"run {one.run_id} belongs to epoch {epochs[one.run_id]}, not {one.epoch}: it was taken over"
-            )
+            one.error = JournalFailed(not_the_writer(one.run_id, one.epoch, epochs[one.run_id]))
             return
         if lost := self._lost.get((one.run_id, one.epoch)):
             one.error = JournalFailed(f"a fact of run {one.run_id} before this one was not kept: {lost}")
@@ -161,6 +204,18 @@ class SqliteJournal:
             self._lose(one, JournalFailed(f"{_name(one.run_id, one.fact.seq)} cannot be kept: {error}"))
         else:
             _list(database, one.run_id, one.fact)
+
+    def _delete(self, database: sqlite3.Connection, going: frozenset[str]) -> None:
+        with transaction(database):
+            for run_id in going:
+                for follower, thread, previous in database.execute(_FOLLOWER, (run_id,)):
+                    if follower not in going:
+                        raise SettingInvalid(needed_by(follower, thread, previous))
+            for statement in _DELETE:
+                database.executemany(statement, [(run_id,) for run_id in going])
+        for lost in [key for key in self._lost if key[0] in going]:
+            del self._lost[lost]
+        empty_log(database)
 
     def _lose(self, one: _Append, error: JournalFailed) -> None:
         one.error = error
@@ -183,7 +238,8 @@ def _acknowledge(group: list[_Append]) -> None:
 
 def _list(database: sqlite3.Connection, run_id: str, fact: Fact) -> None:
     if isinstance(fact, RunStarted):
-        database.execute(_START, (run_id, fact.agent, fact.thread, fact.at))
+        values = (run_id, fact.agent, fact.thread, fact.at, fact.previous, fact.principal, excerpt(fact))
+        database.execute(_START, values)
     elif isinstance(fact, RunEnded):
         database.execute(_END, (fact.outcome, run_id))
 

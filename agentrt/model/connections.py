@@ -7,10 +7,12 @@ directly, because who only embeds should not pay 20 MB and a third of a second o
 from __future__ import annotations
 
 import os
+import ssl
 from os.path import commonprefix
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import anyio
 import httpx2
 
 from agentrt.errors import ProviderError, ProviderRefused, ProviderUnreachable, ReplyIncomplete
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 _KEY = 8
 """Characters from which on a key is one."""
+BROKEN = (httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream)
+"""What a connection that breaks raises; the last two by the stock transport where TLS fails (pydantic/httpx2#854)."""
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -33,9 +37,8 @@ class Connections:
         self.settings = settings
         self.base_url = (settings.base_url or settings.profile.base_url or OPENAI.base_url or "").rstrip("/")
         self.timeout = httpx2.Timeout(None, connect=settings.connect_timeout)
-        self.client = httpx2.AsyncClient(
-            transport=settings.transport, trust_env=False, timeout=self.timeout, limits=_KEPT
-        )
+        self.transport = settings.transport or _transport(fast=settings.fast)
+        self.client = httpx2.AsyncClient(transport=self.transport, trust_env=False, timeout=self.timeout)
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -97,3 +100,11 @@ class Connections:
         before, *behind = text.split(key[:half])
         more = [len(commonprefix((part, key[half:]))) for part in behind]  # noqa: RUF071 - of texts, not of paths
         return "***".join((before, *(part[length:] for part, length in zip(behind, more, strict=True))))
+
+
+def _transport(*, fast: bool) -> httpx2.AsyncBaseTransport:
+    if not fast:
+        return httpx2.AsyncHTTPTransport(trust_env=False, limits=_KEPT)
+    from agentrt.model.fast import FastTransport  # noqa: PLC0415 - optional
+
+    return FastTransport()

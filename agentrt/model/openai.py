@@ -43,6 +43,7 @@ class OpenAIModel:
         wall: Seconds since 1970, for dates that the provider sends.
         profile: What is particular to the service.
         dialect: What it speaks; by default, Chat Completions.
+        fast: Carry requests by aiohttp, without the `openai` package; needs the extra `agentrt[fast]`.
     """
 
     def __init__(  # noqa: PLR0913 - settings
@@ -58,6 +59,7 @@ class OpenAIModel:
         wall: Callable[[], float] = time.time,
         profile: Profile = OPENAI,
         dialect: Dialect | None = None,
+        fast: bool = False,
     ) -> None:
         self._settings = Settings(
             name=name,
@@ -70,6 +72,7 @@ class OpenAIModel:
             wall=wall,
             dialect=dialect or ChatCompletions(profile),
             profile=profile,
+            fast=fast,
         )
         self._connections: Connections | None = None
         self._service: Service | None = None
@@ -128,7 +131,12 @@ def _connections(settings: Settings) -> Connections:
 
 
 def _service(connections: Connections) -> Service:
-    from agentrt.model.sending import ByPackage  # noqa: PLC0415 - slow: see above
     from agentrt.model.service import Service  # noqa: PLC0415 - needs the connections' library
+
+    if connections.settings.fast:
+        from agentrt.model.straight import Straight  # noqa: PLC0415 - needs it, too
+
+        return Service(connections, Straight(connections))
+    from agentrt.model.sending import ByPackage  # noqa: PLC0415 - slow: see above
 
     return Service(connections, ByPackage(connections))

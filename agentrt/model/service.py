@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from agentrt.errors import ProviderError, ProviderUnreachable, ReplyIncomplete
+from agentrt.model.connections import BROKEN
 from agentrt.model.dialect import Assembling
 from agentrt.model.failures import limit_headers, request_id
 from agentrt.model.model import Began, ModelReply, ModelRequest, Tell
@@ -70,7 +71,7 @@ class Service:
                 raise
             if not attempt.assembler.finished:
                 raise self._silence(attempt) from None
-        except httpx2.HTTPError as error:
+        except BROKEN as error:
             if not attempt.assembler.finished:
                 raise self._connections.broken(error, attempt.status) from error
 

@@ -27,3 +27,4 @@ class Settings:
     wall: Callable[[], float]
     dialect: Dialect = field(default_factory=ChatCompletions)
     profile: Profile = OPENAI
+    fast: bool = False

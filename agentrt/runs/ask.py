@@ -20,8 +20,9 @@ from agentrt.gate.grant import Grant, Knock
 from agentrt.messages import AssistantMessage, Message, SystemMessage, Usage
 from agentrt.model.model import Began, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
 from agentrt.model.tokens import count_reply, count_request
-from agentrt.runs.order import Candidate, Order, Ports
-from agentrt.runs.record import Record
+from agentrt.runs.carried import Carried
+from agentrt.runs.early import EarlyCalls
+from agentrt.runs.order import Candidate
 
 Tell = Callable[[Passing], None]
 
@@ -29,37 +30,37 @@ _ITS_OWN = frozenset({401, 403, 404})
 """Statuses by which a provider refuses who asks, or for which model: another may know both."""
 
 
-async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: bool) -> None:
+async def ask_model(run: Carried, *, offer_tools: bool) -> None:
     """Let the model have its next turn, by the first of the candidates that gives one.
 
     Raises:
         ProviderError: the last candidate could not be asked, or one refused the request as such.
         GateTimeout: the last candidate's gate cannot let us through before the deadline.
     """
-    agent, state = order.agent, record.state
-    turn = Turn(f"{order.run_id}:m{state.turns + 1}", record.tell, _call_ids(state.messages))
-    messages = (SystemMessage(agent.instructions), *state.messages) if agent.instructions else state.messages
-    tools = agent.registry.specs if offer_tools else ()
-    for place, candidate in enumerate(ports.candidates, 1):
+    role, record = run.role, run.record
+    state, candidates = record.state, role.candidates
+    early = EarlyCalls(run) if offer_tools and role.reads_early else None
+    turn = Turn(f"{run.order.run_id}:m{state.turns + 1}", record.tell, _call_ids(state.messages), early)
+    messages = (SystemMessage(role.instructions), *state.messages) if role.instructions else state.messages
+    for place, candidate in enumerate(candidates, 1):
         provider, _, model = candidate.name.partition(":")
         request = ModelRequest(
             model=model,
             messages=_as_sent_to(provider, messages),
-            tools=tools,
-            max_output_tokens=agent.max_output_tokens,
-            temperature=agent.temperature,
-            options=agent.options if provider == agent.model.partition(":")[0] else None,
+            tools=role.registry.specs if offer_tools else (),
+            max_output_tokens=role.agent.max_output_tokens,
+            temperature=role.agent.temperature,
+            options=role.agent.options if provider == role.agent.model.partition(":")[0] else None,
         )
-        last = place == len(ports.candidates)
+        last = place == len(candidates)
         try:
             await candidate.model.open()
             work = partial(turn.attempt, candidate, request)
-            knock = _knock(order, record, candidate, request, turn_away=not last)
-            replied = await ports.places.call(candidate.gate, work, knock)
+            replied = await run.ports.places.call(candidate.gate, work, _knock(run, candidate, request, last=last))
         except (ProviderError, GateTimeout) as error:
             if last or not _helps_to_ask_another(error):
                 raise
-            record.tell(FellBack(model=ports.candidates[place].name, instead_of=candidate.name, error=error.code))
+            record.tell(FellBack(model=candidates[place].name, instead_of=candidate.name, error=error.code))
         else:
             await record.keep(replied if place == 1 else replace(replied, asked=candidate.name))
             return
@@ -68,18 +69,21 @@ async def ask_model(order: Order, record: Record, ports: Ports, *, offer_tools: 
 class Turn:
     """The attempts at one reply, by whichever model. `message_id` names the attempt that counts."""
 
-    def __init__(self, turn_id: str, tell: Tell, taken: set[str]) -> None:
+    def __init__(self, turn_id: str, tell: Tell, taken: set[str], early: EarlyCalls | None = None) -> None:
         self.message_id = turn_id
         self._turn_id = turn_id
         self._tell = tell
         self._attempts = 0
         self.shown = False
         self._taken = taken
+        self._early = early
         self._ids: dict[str, str] = {}
 
     async def attempt(self, candidate: Candidate, request: ModelRequest, grant: Grant) -> ModelReplied:
         """Ask once, and tell the gate what it cost: the work for `Gate.call`, which repeats it."""
         self._attempts += 1
+        if self._early is not None:
+            self._early.forget()
         if self.shown:
             replaced, self.message_id = self.message_id, f"{self._turn_id}.{self._attempts}"
             self.shown = False
@@ -120,6 +124,8 @@ class Turn:
         else:
             call_id = self._id_of(piece.call_id)
             self._tell(ArgumentsDelta(message_id=self.message_id, call_id=call_id, name=piece.name, text=piece.text))
+            if self._early is not None:
+                self._early.piece(call_id, piece.name, piece.text)
 
     def _id_of(self, given: str) -> str:
         """A call's id in the conversation: some providers count from zero in every reply, and each is needed once."""
@@ -130,19 +136,20 @@ class Turn:
         return self._ids[given]
 
 
-def _knock(order: Order, record: Record, candidate: Candidate, request: ModelRequest, *, turn_away: bool) -> Knock:
+def _knock(run: Carried, candidate: Candidate, request: ModelRequest, *, last: bool) -> Knock:
+    order = run.order
     counts = candidate.gate.counts_tokens(request.model)
     return Knock(
         tokens=count_request(request).tokens if counts else 0,
         output=request.max_output_tokens,
-        deadline=order.deadline,
-        watch=record.tell,
+        deadline=run.record.deadline,
+        watch=run.record.tell,
         model=request.model,
         priority=order.priority,
         tenant=order.principal or "",
         run=order.run_id,
         spare=order.spare,
-        turn_away=turn_away,
+        turn_away=not last,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import TypedDict, get_args
+from random import Random
+from typing import Any, TypedDict, get_args
 
-from agentrt.agent import Budget
+from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
 from agentrt.events import Priority
 from agentrt.messages import (
@@ -19,6 +20,8 @@ from agentrt.messages import (
     ToolMessage,
     UserMessage,
 )
+from agentrt.runs.chain import as_fork
+from agentrt.runs.order import Order
 
 DEADLINE = 600.0
 """Seconds a run may take unless it says otherwise."""
@@ -29,7 +32,22 @@ _KINDS = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 
 
 class RunOptions(TypedDict, total=False):
-    """What every way to begin a run takes besides agent, input and deps; see `Runtime.start`."""
+    """What every way to begin a run takes besides agent, input and deps.
+
+    Attributes:
+        thread: Name of the conversation to continue.
+        messages: A conversation before this one, where the caller keeps it. Not with a thread.
+        deadline: Seconds from now; by default 600, and in a tool no more than its run has left.
+        budget: In place of the agent's.
+        metadata: Kept in `RunStarted`, shown to tools.
+        run_id: A name for the run, by default a random one. It must be new: if the journal has it already,
+            that run stays as it is, and the answer of this one is `SettingInvalid`.
+        principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares. In a tool, its run's.
+        priority: "background" for what nobody waits for, and all its tools start: others have most of a busy gate.
+        after: Go on behind this run instead of at the end of the thread: a branch, without a copy.
+        before: Go on where this run began: to ask again, or something else. What came behind is no longer the thread's
+            history, and stays in the journal.
+    """
 
     thread: str | None
     messages: Sequence[Message]
@@ -39,6 +57,43 @@ class RunOptions(TypedDict, total=False):
     run_id: str | None
     principal: str | None
     priority: Priority
+    after: str | None
+    before: str | None
+
+
+def as_order(
+    agent: Agent[Any],
+    input: str | Sequence[Message],
+    deps: Any,
+    options: RunOptions,
+    *,
+    now: float,
+    random: Random,
+) -> Order:
+    """The order for a run that begins now.
+
+    Raises:
+        SettingInvalid: something that makes no sense, by itself or together with another.
+    """
+    thread, messages = options.get("thread"), options.get("messages", ())
+    fork = as_fork(options.get("after"), options.get("before"))
+    if messages and (thread is not None or fork is not None):
+        named = "thread=" if fork is None else str(fork)
+        raise SettingInvalid(f"{named} and messages= together: a thread has its history already; give one of them")
+    conversation, seconds = as_messages(input, messages), as_deadline(options.get("deadline"))
+    return Order(
+        run_id=options.get("run_id") or f"{random.getrandbits(128):032x}",
+        agent=agent,
+        messages=conversation,
+        deps=deps,
+        thread=thread,
+        budget=options.get("budget") or agent.budget,
+        ends_at=now + seconds,
+        metadata=dict(options.get("metadata") or {}),
+        principal=options.get("principal"),
+        priority=as_priority(options.get("priority", "interactive")),
+        fork=fork,
+    )
 
 
 def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
@@ -122,11 +177,12 @@ def as_deadline(seconds: float | None) -> float:
     return seconds
 
 
-def as_priority(priority: object) -> None:
-    """See that it is one.
+def as_priority(priority: Priority) -> Priority:
+    """See that it is one; annotations bind nobody at run time.
 
     Raises:
         SettingInvalid: it is not.
     """
     if priority not in get_args(Priority):
         raise SettingInvalid(f"priority={priority!r}: expected {' or '.join(map(repr, get_args(Priority)))}")
+    return priority

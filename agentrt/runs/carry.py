@@ -1,35 +1,104 @@
-"""The one loop. Whatever a run does, it does here; the only place in this room that waits."""
+"""The one loop. Whatever a run does, it does here; the only place in this room that makes moves."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from functools import partial
 
+from agentrt.events import MessageAdded, ModelReplied
+from agentrt.messages import AssistantMessage, ToolCall, Usage
 from agentrt.runs.ask import ask_model
-from agentrt.runs.moves import AskModel, CallTools, End, next_move
-from agentrt.runs.order import Order, Ports
+from agentrt.runs.carried import Carried
+from agentrt.runs.execute import execute, key_of
+from agentrt.runs.feed import shown_text
+from agentrt.runs.moves import AskModel, CallTools, End, Rest, next_move
 from agentrt.runs.perform import perform
-from agentrt.runs.record import Record
+from agentrt.runs.reads import Reads
 
 
-async def carry(order: Order, record: Record, ports: Ports) -> End:
-    """Make the moves until there is none left.
+async def carry(run: Carried) -> End | Rest:
+    """Make the moves until there is none left, or none without a person.
 
     Raises:
         ProviderError: the model could not be asked.
         GateTimeout: its gate cannot let us through before the deadline.
-        JournalFailed: a fact could not be kept. From a tool call it comes in an ExceptionGroup.
+        JournalFailed: a fact could not be kept.
     """
+    try:
+        async with asyncio.TaskGroup() as group:
+            run.reads = Reads(group, partial(execute, run))
+            try:
+                return await _moves(run)
+            finally:
+                run.reads.keep(())
+    except ExceptionGroup as failed:
+        failure = _first(failed)
+    raise failure
+
+
+async def _moves(run: Carried) -> End | Rest:
     while True:
-        match next_move(record.state, order.budget, ports.now()):
+        match next_move(run.record.state, run.order.budget, run.ports.now()):
             case AskModel(offer_tools):
-                await ask_model(order, record, ports, offer_tools=offer_tools)
+                await _ask(run, offer_tools=offer_tools)
             case CallTools(calls):
-                interrupted = record.state.started  # nothing of this batch runs yet: these began in a process that died
-                async with asyncio.TaskGroup() as group:
-                    for call in calls:
-                        work = perform(call, order, record, ports, again=call.id in interrupted)
-                        group.create_task(work, name=f"{call.name} {call.id}")
-                if {call.id for call in calls} & {call.id for call in record.state.open_calls}:
+                await _call(run, calls)
+                if any(call in calls and not run.record.state.decision(call.id) for call in run.record.state.due_calls):
                     return End("failed", "internal", "a call ended without a result")
+            case Rest() as move:
+                if not await run.control.awake():
+                    return move
             case End() as move:
                 return move
+
+
+async def _ask(run: Carried, *, offer_tools: bool) -> None:
+    """One turn of the model; the reply may be cut, and what was shown of it stays."""
+    for message in run.record.state.steered:
+        await run.record.keep(MessageAdded(message=message))
+    async with run.control.asking() as scope:
+        await ask_model(run, offer_tools=offer_tools)
+    if scope.expired():
+        await cut_reply(run)
+    if run.reads:
+        run.reads.keep({key for call in run.record.state.calls if (key := key_of(run, call)) is not None})
+
+
+async def cut_reply(run: Carried) -> None:
+    """Keep, as a reply that was cut, the text that viewers have seen of a reply that will not come."""
+    message_id, text = shown_text(run.record.feed.events)
+    if text:
+        message, usage = AssistantMessage(content=text), Usage(requests=1, estimated=True)
+        await run.record.keep(ModelReplied(message_id=message_id, message=message, finish="cancelled", usage=usage))
+
+
+async def _call(run: Carried, calls: tuple[ToolCall, ...]) -> None:
+    """These calls side by side, each a task that can be stopped alone."""
+    interrupted = run.record.state.started  # nothing of this batch runs yet: these began in a process that died
+    _share(run, calls)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                work = perform(run, call, again=call.id in interrupted)
+                run.control.running[call.id] = call, group.create_task(work, name=f"{call.name} {call.id}")
+    finally:
+        run.control.running.clear()
+        run.reads.keep(())
+
+
+def _share(run: Carried, calls: tuple[ToolCall, ...]) -> None:
+    """Begin the reads that more than one of the calls want."""
+    if len({call.name for call in calls}) == len(calls):
+        return
+    keys = [(key_of(run, call), call) for call in calls]
+    times = Counter(key for key, _ in keys)
+    for key, call in keys:
+        tool = run.role.registry.get(call.name)
+        if key is not None and times[key] > 1 and tool is not None:
+            run.reads.begin(key, tool, call)
+
+
+def _first(failed: ExceptionGroup[Exception]) -> Exception:
+    inner = failed.exceptions[0]
+    return _first(inner) if isinstance(inner, ExceptionGroup) else inner

@@ -1,15 +1,21 @@
 """The threads that have runs here: who waits for whom, and what was said before.
 
-A thread is a chain of runs, and its history is the fold of the chain. Its runs stand in a row in the order in
-which they came; each begins when all in front of it have ended.
+The runs of a thread that live here stand in a row in the order in which they came; each begins when all in front of it
+have ended, and knows what they said. A thread may be held, so that none begins while it is deleted.
 """
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import Future
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from agentrt.events import RunStarted
 from agentrt.journal.journal import Journal
-from agentrt.messages import Message
-from agentrt.runs.owner import History, Run
-from agentrt.runs.state import RunState, fold
+from agentrt.runs.chain import Chain, Fork
+from agentrt.runs.owner import Run
+from agentrt.runs.past import Past
 
 
 class Conversations:
@@ -17,18 +23,14 @@ class Conversations:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.chain = Chain(journal)
         self._rows: dict[str, list[Run]] = {}
+        self._held: dict[str, Future[None]] = {}
 
-    def turn(self, thread: str | None, run_id: str) -> History:
-        """What a run has to wait for that joins the thread now, and what it then knows of the thread."""
-        before = tuple(self._rows.get(thread, ())) if thread is not None else ()
-
-        async def history() -> tuple[str | None, RunState]:
-            for one in before:
-                await one.wait()
-            return await self._history(thread, run_id)
-
-        return history
+    def past(self, thread: str | None, *, fork: Fork | None = None, taken: RunStarted | None = None) -> Past:
+        """What a run has to wait for that joins the thread now, and what it then goes on with."""
+        ahead = self._rows.get(thread, ()) if thread is not None else ()
+        return Past(self._journal, self.chain, thread, ahead, self._held, fork=fork, taken=taken)
 
     def join(self, thread: str | None, run: Run) -> None:
         """The run stands at the end of the row."""
@@ -42,13 +44,20 @@ class Conversations:
             if not self._rows[thread]:
                 del self._rows[thread]
 
-    async def _history(self, thread: str | None, run_id: str) -> tuple[str | None, RunState]:
-        """The runs of the thread in front of this one; all of them if it is new."""
-        previous: str | None = None
-        messages: list[Message] = []
-        for row in await self._journal.runs(thread=thread) if thread is not None else ():
-            if row.run_id == run_id:
-                break
-            previous = row.run_id
-            messages += fold(await self._journal.read(row.run_id)).transcript
-        return previous, RunState(messages=tuple(messages))
+    def living(self, thread: str) -> Run | None:
+        """The first run of the thread that lives here."""
+        return self._rows[thread][0] if thread in self._rows else None
+
+    @contextmanager
+    def held(self, threads: Iterable[str]) -> Generator[None]:
+        """No run of these threads begins inside; one that comes waits until then."""
+        until: Future[None] = asyncio.get_running_loop().create_future()
+        mine = dict.fromkeys(threads, until)
+        self._held |= mine
+        try:
+            yield
+        finally:
+            for thread in mine:
+                if self._held.get(thread) is until:
+                    del self._held[thread]
+            until.set_result(None)

@@ -12,11 +12,11 @@ import asyncio
 from asyncio import Future
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from agentrt.errors import JournalFailed
-from agentrt.events import AnyEvent
+from agentrt.events import AnyEvent, ModelReplied, Rewound, TextDelta
 
 _NUMBER = attrgetter("seq")
 
@@ -181,3 +181,16 @@ class FeedReader:
     def ended(self) -> bool:
         """Whether the run is over and all of it has been read. A feed that failed does not end: `ready` raises."""
         return self._feed.ended(self._position)
+
+
+def shown_text(events: Iterable[AnyEvent]) -> tuple[str, str]:
+    """Id and text of the reply that viewers saw arriving when the run was stopped; "" if none was."""
+    message_id, pieces = "", list[str]()
+    for event in events:
+        if isinstance(event, TextDelta):
+            if event.message_id != message_id:
+                message_id, pieces = event.message_id, []
+            pieces.append(event.text)
+        elif isinstance(event, ModelReplied | Rewound):
+            message_id, pieces = "", []
+    return message_id, "".join(pieces)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentrt.events import ToolReturned
+from agentrt.events import ApprovalGiven, CancelAsked, ToolReturned
 from agentrt.messages import ToolCall
-from agentrt.toolbox.call import ToolOutcome
 from agentrt.toolbox.define import Tool
+from agentrt.toolbox.outcome import ToolOutcome
 
 OUTCOME_UNKNOWN = ToolOutcome(
     "error",
@@ -25,6 +25,17 @@ OUTCOME_UNKNOWN = ToolOutcome(
 def may_run_again(tool: Tool[Any] | None) -> bool:
     """Whether an interrupted call of this tool may run once more; None is a tool that is no more."""
     return tool is not None and tool.repeatable
+
+
+def stopped_alone(asked: CancelAsked) -> ToolOutcome:
+    """The outcome of a call that was stopped while its run went on."""
+    return ToolOutcome("cancelled", f"The call was stopped: {asked.reason or 'somebody asked for that'}.", "cancelled")
+
+
+def denied(given: ApprovalGiven) -> ToolOutcome:
+    """The outcome of a call that nobody wanted to run."""
+    why = f": {given.reason}" if given.reason else ""
+    return ToolOutcome("denied", f"The call was not approved and did not run{why}.", "denied")
 
 
 def returned(call: ToolCall, outcome: ToolOutcome) -> ToolReturned:

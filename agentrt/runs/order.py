@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from agentrt.agent import Agent, Budget
@@ -15,15 +16,18 @@ from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.model import Model
 from agentrt.providers import Provider
+from agentrt.runs.chain import Fork
 from agentrt.runs.places import Places
 from agentrt.toolbox.call import Caller
+from agentrt.toolbox.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody asked for. `deadline` is on the loop's clock, `ends_at` the same moment since 1970.
+    """What somebody asked for. `ends_at` is seconds since 1970; waiting for people puts it off, see `Record.deadline`.
 
-    `spare` is what is left to the run for retries.
+    `spare` is what is left to the run for retries, `parent` the run whose tool asks, and
+    `fork` where the run goes on from, if not at the end of its thread.
     """
 
     run_id: str
@@ -32,22 +36,23 @@ class Order:
     deps: Any
     thread: str | None
     budget: Budget
-    deadline: float
     ends_at: float
     metadata: Mapping[str, str]
     principal: str | None
     priority: Priority
+    parent: str | None = None
+    fork: Fork | None = None
     spare: Spare = field(default_factory=Spare)
 
-    def within(self, whole: Order, *, bounded: bool) -> Order:
+    def within(self, whole: Order, *, ends_at: float) -> Order:
         """This order as given by a tool of a run: in the name of whom that run is for, and no more urgent than it.
 
-        Otherwise a tenant would have as many shares of a gate as its tools start runs. `bounded`: it ends no later.
+        Otherwise a tenant would have as many shares of a gate as its tools start runs. It ends by `ends_at`.
         """
         return replace(
             self,
-            deadline=min(self.deadline, whole.deadline) if bounded else self.deadline,
-            ends_at=min(self.ends_at, whole.ends_at) if bounded else self.ends_at,
+            parent=whole.run_id,
+            ends_at=min(self.ends_at, ends_at),
             principal=whole.principal if self.principal is None else self.principal,
             priority="background" if whole.priority == "background" else self.priority,
         )
@@ -67,14 +72,29 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Role:
+    """An agent as it is in this run: what it is told, the tools it has, and whom to ask; the first that can be is."""
+
+    agent: Agent[Any]
+    instructions: str
+    registry: Registry[Any]
+    candidates: tuple[Candidate, ...]
+
+    @cached_property
+    def reads_early(self) -> bool:
+        """Whether it has a tool that may begin while the model still writes."""
+        return any(tool.early for tool in self.registry)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ports:
-    """What a run reaches the world by. `now` is seconds since 1970; the first of `candidates` is asked if it can be.
+    """What a run reaches the world by. `now` is seconds since 1970; `candidates_of` an agent are its models in order.
 
     `gate_of` is the gate of a provider that a tool names; calls pass gates by `places`.
     """
 
     journal: Journal
-    candidates: tuple[Candidate, ...]
+    candidates_of: Callable[[Agent[Any]], tuple[Candidate, ...]]
     caller: Caller
     gate_of: Callable[[Provider | str], Gate]
     now: Callable[[], float]

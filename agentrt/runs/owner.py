@@ -4,10 +4,12 @@ Theory: a run belongs to one owner, who alone lets facts happen; so the order of
 and of the fold are one, without a lock. The owner starts one task, the carrier, which makes the moves.
 To cancel a run is to cancel its carrier: no cancelled task writes a fact on its way out. When the
 carrier is done, however it ended, the owner closes the run from the folded state: the text shown so far,
-a result for every call without one, then the one `RunEnded`.
+a result for every call without one, then the one `RunEnded`. What does less than end the run at once - a milder
+cancel, a call that is stopped alone, a message from outside, a decision - is a fact, and a word to `Control`.
 
 A run whose owner died is taken over by a new one, which goes on behind the facts of the old. An owner may also
-leave its run on purpose: then the carrier is cancelled and no end is written.
+leave its run on purpose: then the carrier is cancelled and no end is written. Nor is one where the run rests, because
+nobody is there to decide about its calls.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import asyncio
 import logging
 import threading
 from asyncio import Future, Task
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from agentrt.errors import (
     BudgetExceeded,
@@ -30,31 +32,22 @@ from agentrt.errors import (
     RunFailed,
     SettingInvalid,
 )
-from agentrt.events import (
-    AnyEvent,
-    CancelAsked,
-    ModelReplied,
-    Rewound,
-    RunEnded,
-    RunResumed,
-    RunStarted,
-    TextDelta,
-)
-from agentrt.messages import Answer, AssistantMessage, ToolCall, Usage
+from agentrt.events import CancelAsked, Fact, Steered, StopMode, When
+from agentrt.messages import Answer, UserMessage
+from agentrt.runs.carried import Carried
 from agentrt.runs.carry import carry
+from agentrt.runs.control import Control
+from agentrt.runs.decisions import Decision, decided
+from agentrt.runs.ends import begin, close
 from agentrt.runs.feed import FeedReader
-from agentrt.runs.intents import OUTCOME_UNKNOWN, may_run_again, returned
-from agentrt.runs.moves import End, next_move
-from agentrt.runs.order import Order, Ports
+from agentrt.runs.moves import End, Rest, next_move
+from agentrt.runs.order import Order, Ports, Role
+from agentrt.runs.past import Past
 from agentrt.runs.record import Record
-from agentrt.runs.state import RunState, fold
+from agentrt.runs.state import RunState
 from agentrt.runs.takeover import Taken
-from agentrt.toolbox.call import ToolOutcome
 
 logger = logging.getLogger(__name__)
-
-History = Callable[[], Awaitable[tuple[str | None, RunState]]]
-"""Waits for the thread's previous run; gives its id and the state this one begins in."""
 
 _FAILURES: dict[str, type[RunFailed]] = {
     "budget": BudgetExceeded,
@@ -62,23 +55,45 @@ _FAILURES: dict[str, type[RunFailed]] = {
     "cancelled": RunCancelled,
 }
 _PROVIDER_CODES = ("provider_", "context_", "content_", "reply_")
+_MILDER: tuple[StopMode, ...] = ("after_turn", "after_tools", "now")
+"""A cancel may be followed by one that is further to the right."""
 
 
 class Run:
-    """One run. Who holds it may watch, await and cancel it; losing it cancels nothing."""
+    """One run. Who holds it may watch, await, steer and cancel it; losing it cancels nothing."""
 
-    def __init__(self, order: Order, ports: Ports, history: History, taken: Taken | None = None) -> None:
+    def __init__(
+        self,
+        order: Order,
+        ports: Ports,
+        past: Past,
+        taken: Taken | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
         self.run_id = order.run_id
         self._order = order
         self._ports = ports
-        self._history: History | None = history
+        self._past = past
         self._taken = taken
+        self._decisions = decisions
         self._record = Record(order.run_id, ports.journal, ports.now)
         if taken is not None:
             self._record.go_on(taken.epoch, taken.facts)
-        self._interrupted = self._record.state.started
+            for decision in decisions:
+                decided(self.state, decision)  # who decides what cannot be decided is told before anything begins
+        self._interrupted = self.state.started
+        agent = order.agent
+        role = Role(
+            agent=agent,
+            instructions=agent.instructions,
+            registry=agent.registry,
+            candidates=ports.candidates_of(agent),
+        )
+        self._control = Control(self._record)
+        self._run = Carried(order, ports, self._record, self._control, role)
         self._begun = False
-        self._carrier: Task[End] | None = None
+        self._asked: list[Fact] = []  # before it has begun
+        self._carrier: Task[End | Rest] | None = None
         self._cancelled: str | None = None
         self._suspended = False
         self._thread = threading.get_ident()
@@ -108,21 +123,78 @@ class Run:
         """
         return self._record.feed.read(after)
 
-    def cancel(self, reason: str = "") -> None:
-        """Stop now: close the provider's connection, cancel the tools. Returns at once; see `wait`.
+    # ---- what may be said to it ------------------------------------------------------------------
 
-        May be called from any thread.
+    def cancel(self, reason: str = "", *, mode: StopMode = "now") -> None:
+        """Stop. Returns at once; see `wait`. May be called from any thread.
+
+        `now` closes the provider's connection and cancels the tools; `after_tools` lets the tools return that run,
+        and asks the model no more; `after_turn` also lets the model finish its reply, and runs the calls in it. A
+        run whose model then has answered is a success. What was said first counts, but for what stops it sooner.
         """
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self.cancel, reason)
+        if self._elsewhere(lambda: self.cancel(reason, mode=mode)) or self._over:
             return
-        if self._cancelled is not None or (self._carrier is not None and self._carrier.done()):
+        if not self._begun:
+            mode = "now"  # there is nothing to be let through
+        before = "now" if self._cancelled is not None else self.state.stop and self.state.stop.mode
+        if before is not None and _MILDER.index(mode) <= _MILDER.index(before):
             return
-        self._cancelled = reason or "asked"
-        if self._carrier is not None:
-            self._carrier.cancel()
-        if self._begun and self._record.failure is None:
-            self._record.happened(CancelAsked(reason=self._cancelled))
+        if mode == "now":
+            self._cancelled = reason or "asked"
+            if self._carrier is not None:
+                self._carrier.cancel()
+        if self._begun:
+            self._say(CancelAsked(mode=mode, reason=reason or "asked"))
+        if mode == "after_tools":
+            self._control.cut_reply()
+        self._control.changed()
+
+    def cancel_call(self, call_id: str, reason: str = "") -> None:
+        """Stop one tool call; it has the result "cancelled", and the run goes on. May be called from any thread.
+
+        Raises:
+            SettingInvalid: the run has no such call, or it has a result already. Not from another thread.
+        """
+        if self._elsewhere(lambda: self.cancel_call(call_id, reason)):
+            return
+        if self._over or not any(call.id == call_id for call in self.state.open_calls):
+            running = ", ".join(call.id for call in self.state.open_calls) or "none"
+            raise SettingInvalid(f'no call "{call_id}" runs; calls without a result: {running}')
+        self._stop_call(call_id, reason)
+
+    def steer(self, message: str | UserMessage, *, when: When = "next_step") -> None:
+        """Say something into the run: the model hears it with its next turn, and the run goes on until it has answered.
+
+        `now` stops the reply that is arriving and the calls that run; what is shown of it stays, as do their results.
+
+        Raises:
+            SettingInvalid: the message is empty, or the run has ended, rests, or is being cancelled.
+        """
+        said = UserMessage(message) if isinstance(message, str) else message
+        if not said.content:
+            raise SettingInvalid("steer: the message is empty; expected a text or a UserMessage")
+        if self._over or self._cancelled is not None or self.state.stop is not None:
+            raise SettingInvalid(f"run {self.run_id} is over or about to be: there is nobody to hear that")
+        self._say(Steered(message=said, when=when))
+        if when == "now":
+            self._control.cut_reply()
+            for call in self.state.open_calls:
+                self._stop_call(call.id, "the user said something new")
+
+    def decide(self, decision: Decision, *, by: str | None = None) -> None:
+        """Approve of a call that waits for it, deny it, or give the result of one that the client ran.
+
+        Raises:
+            SettingInvalid: no such call waits for that, or the run rests: then `Runtime.resume` takes decisions.
+        """
+        if self._over:
+            raise SettingInvalid(f"run {self.run_id} does not go on here; if it rests: Runtime.resume(decisions=[...])")
+        self._say(decided(self.state, decision, by))
+        self._control.changed()
+
+    def attend(self) -> AbstractContextManager[None]:
+        """Be there to decide: in this block the run waits for decisions where it is. Otherwise it rests instead."""
+        return self._control.attend()
 
     def suspend(self) -> None:
         """Stop now, and leave the run without an end: whoever resumes it goes on from its facts. See `wait`."""
@@ -130,6 +202,32 @@ class Run:
             self._suspended = True
             if self._carrier is not None:
                 self._carrier.cancel()
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing that is said can change anything any more."""
+        return self._record.failure is not None or (self._carrier is not None and self._carrier.done())
+
+    def _elsewhere(self, say: Callable[[], None]) -> bool:
+        """Whether this is another thread; then it is said in the right one."""
+        elsewhere = threading.get_ident() != self._thread
+        if elsewhere:
+            self._loop.call_soon_threadsafe(say)
+        return elsewhere
+
+    def _say(self, fact: Fact) -> None:
+        """Let it happen, as soon as the run has begun."""
+        if not self._begun:
+            self._asked.append(fact)
+        elif self._record.failure is None:
+            self._record.happened(fact)
+
+    def _stop_call(self, call_id: str, reason: str) -> None:
+        if self.state.stop_of(call_id) is None:
+            self._say(CancelAsked(reason=reason, call_id=call_id))
+            self._control.stop_call(call_id)
+
+    # ---- waiting for it ----------------------------------------------------------------------------
 
     async def wait(self) -> None:
         """Return once the run has ended and its last fact is kept. Cancelling it cancels only the waiting."""
@@ -148,7 +246,7 @@ class Run:
             raise interrupted
 
     async def answer(self) -> Answer:
-        """The answer, once there is one.
+        """The answer, once there is one; of a run that rests, what there is, and in `waiting` the calls it waits for.
 
         Raises:
             RunFailed: there is none; its subclass says why, and it carries the partial answer.
@@ -161,6 +259,8 @@ class Run:
         ended, answer = self.state.ended, self.state.answer()
         if ended is None and self._suspended:
             raise RunCancelled("the run was left unfinished, to be resumed", answer=answer, reason="suspended")
+        if ended is None and self.state.resting:
+            return answer
         if ended is None:
             raise JournalFailed(f"run {self.run_id} was given up before its end could be kept")
         if ended.outcome == "success":
@@ -174,6 +274,7 @@ class Run:
 
     async def live(self) -> None:
         """Carry the run to its end. What goes wrong becomes its `RunEnded`; only a cancel is raised."""
+        left = True
         end: End | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -181,8 +282,9 @@ class Run:
                 if self._cancelled is not None or self._suspended:
                     self._carrier.cancel()
             end = self._end_of(self._carrier)
+            left = False
         finally:
-            if end is None and not self._suspended:
+            if left and not self._suspended:
                 end = End("cancelled", "cancelled", "the runtime closed")
             try:
                 await (self._leave() if end is None else self._close(end))
@@ -194,7 +296,7 @@ class Run:
         self._record.feed.close(self._record.failure)
         self._ended.set_result(None)
 
-    def _end_of(self, carrier: Task[End]) -> End | None:
+    def _end_of(self, carrier: Task[End | Rest]) -> End | None:
         """How the run ends; None if it does not."""
         if carrier.cancelled():
             if self._suspended:
@@ -202,114 +304,59 @@ class Run:
             if self._cancelled is None:
                 return End("failed", "internal", "something the run called was cancelled, and nobody asked for that")
             return End("cancelled", "cancelled", self._cancelled)
-        return carrier.result()
+        move = carrier.result()
+        return move if isinstance(move, End) else None
 
-    async def _carried(self) -> End:
-        # A run that was resumed may be at its end already; then it has only to say so, however late it is.
-        over = isinstance(next_move(self.state, self._order.budget, self._ports.now()), End)
-        deadline = asyncio.timeout_at(None if over else self._order.deadline)
+    async def _carried(self) -> End | Rest:
+        # A run that was resumed may be at its end already, or at rest; then it has only to say so, however late it is.
+        move = next_move(self.state, self._order.budget, self._ports.now())
+        limit = asyncio.timeout_at(None if isinstance(move, End | Rest) else self._loop_time(self._order.ends_at))
         try:
-            async with deadline:
-                assert self._history is not None
-                history, self._history = self._history, None  # it knows the thread's earlier runs
-                previous, state = await history()
-                await self._begin(previous, state)
-                return await carry(self._order, self._record, self._ports)
+            async with limit:
+                await self._begin(*await self._history())
+                for decision in self._decisions:
+                    self._record.happened(decided(self.state, decision))
+                if isinstance(move, Rest) and not self.state.resting:
+                    limit.reschedule(self._record.deadline)
+                with self._control.limited_by(limit):
+                    return await carry(self._run)
         except (ProviderError, GateTimeout) as error:
             self._error = error
             return End("failed", error.code, str(error))
         except Exception as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
+            if isinstance(error, TimeoutError) and limit.expired():
                 return End("deadline", "run_timeout", "the run's deadline passed")
             logger.warning("run %s failed", self.run_id, exc_info=error)
             self._error = error
             return End("failed", "internal", f"internal error; the log of run {self.run_id} says more")
 
-    async def _begin(self, previous: str | None, before: RunState) -> None:
-        """Let the run's first fact happen, or the first of its new epoch, behind what its thread had come to."""
-        record, order = self._record, self._order
-        if self._taken is not None:
-            record.state = fold(self._taken.facts, before)
-            self._begun = True
-            await record.keep(RunResumed())
-            return
-        record.epoch = await self._take()
-        record.state = before
-        self._begun = True
-        await record.keep(
-            RunStarted(
-                run_id=order.run_id,
-                agent=order.agent.name,
-                model=order.agent.model,
-                messages=order.messages,
-                ends_at=order.ends_at,
-                thread=order.thread,
-                previous=previous,
-                metadata=dict(order.metadata),
-                principal=order.principal,
-                budget=None if order.budget is order.agent.budget else asdict(order.budget),
-                priority=order.priority,
-            )
-        )
-
-    async def _take(self) -> int:
-        """The epoch of a new run. A run that has this id already stays with its owner."""
-        journal = self._ports.journal
-        epoch = 0 if await journal.read(self.run_id) else await journal.take(self.run_id)
-        # It may have been taken before and have no facts: whoever took it died right then, or was cancelled here.
-        if epoch == 0 or (epoch > 1 and await journal.read(self.run_id)):
-            error = SettingInvalid(f'run_id="{self.run_id}": the journal has a run of this id; choose another one')
+    async def _history(self) -> tuple[str | None, RunState]:
+        """The run before and what was said up to here, once the thread is free."""
+        try:
+            return await self._past.history()
+        except SettingInvalid as error:  # it was to go on from a run that is none: it never begins
             self._record.fail(error)
-            raise error
-        return epoch
+            raise
+
+    def _loop_time(self, at: float) -> float:
+        return at - self._ports.now() + self._loop.time()
+
+    async def _begin(self, previous: str | None, before: RunState) -> None:
+        first = await begin(self._run, self._taken, previous, before)
+        self._begun = True
+        kept = self._record.happened(first)
+        for fact in self._asked:
+            self._record.happened(fact)
+        await self._record.acknowledged(kept)
 
     async def _leave(self) -> None:
         """Write no end. A run that was still to begin does so, or nobody could resume it."""
         if self._record.failure is None and not self._begun and self._taken is None:
-            await self._begin(None, RunState())
+            await self._begin(await self._past.previous(), RunState())
 
     async def _close(self, end: End) -> None:
-        record = self._record
-        if record.failure is not None:
+        if self._record.failure is not None:
             return
         if not self._begun:
-            await self._begin(None, RunState())
-        message_id, text = shown_text(record.feed.events) if end.outcome != "success" else ("", "")
-        if text:
-            partial = AssistantMessage(content=text)
-            usage = Usage(requests=1, estimated=True)
-            record.happened(ModelReplied(message_id=message_id, message=partial, finish="cancelled", usage=usage))
-        stragglers = self._ports.caller.stragglers.of(self.run_id)
-        for call in record.state.open_calls:
-            record.happened(returned(call, self._stopped(call, end, straggles=call.name in stragglers)))
-        await record.keep(
-            RunEnded(
-                outcome=end.outcome,
-                code=end.code,
-                message=end.message,
-                usage=record.state.usage,
-                stragglers=stragglers,
-            )
-        )
-
-    def _stopped(self, call: ToolCall, end: End, *, straggles: bool) -> ToolOutcome:
-        """What came of a call that has no result when the run ends."""
-        if call.id in self._interrupted and not may_run_again(self._order.agent.registry.get(call.name)):
-            return OUTCOME_UNKNOWN
-        content = f"The call was stopped: {end.message or end.outcome}."
-        if straggles:
-            content = "The call was told to stop and has not stopped: it may still take effect."
-        return ToolOutcome("cancelled", content, "cancelled")
-
-
-def shown_text(events: Iterable[AnyEvent]) -> tuple[str, str]:
-    """Id and text of the reply that viewers saw arriving when the run was stopped; "" if none was."""
-    message_id, pieces = "", list[str]()
-    for event in events:
-        if isinstance(event, TextDelta):
-            if event.message_id != message_id:
-                message_id, pieces = event.message_id, []
-            pieces.append(event.text)
-        elif isinstance(event, ModelReplied | Rewound):
-            message_id, pieces = "", []
-    return message_id, "".join(pieces)
+            await self._begin(await self._past.previous(), RunState())
+        await close(self._run, end, self._interrupted)

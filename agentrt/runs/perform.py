@@ -1,210 +1,65 @@
 """One tool call of a run, from its intent to its result.
 
-A tool that names a provider is called through the provider's gate, as the model is: the gate says when, and whether
-to try again; the tool room makes single attempts and knows no gate. They meet here. How an attempt went is told to
-the gate by what the tool raised:
-
-- a `ProviderError` is the provider's failure, of the kind that it says;
-- a result, or a `ToolError`, is the tool's: its provider has answered;
-- a timeout, or any other exception, may be anybody's fault: the gate gets its permit back and no verdict.
+What a call may need besides being executed: somebody's approval, or a client that runs it. It asks by a fact, and
+waits here while somebody attends to the run; otherwise it ends without a result, and the run rests.
 """
 
 from __future__ import annotations
 
-import asyncio
-from math import ceil
-from typing import Any
+from typing import Literal
 
-from agentrt.errors import (
-    AgentrtError,
-    GateTimeout,
-    ProviderError,
-    ProviderExhausted,
-    ProviderRefused,
-    ProviderThrottled,
-    ProviderUnavailable,
-    ProviderUnreachable,
-)
-from agentrt.events import GateWaited, ToolProgress, ToolStarted
-from agentrt.gate.gate import Gate
-from agentrt.gate.grant import Grant, Knock, Spare
-from agentrt.gate.pace import Pace
+from agentrt.events import ApprovalAsked, ClientAsked, ToolStarted
 from agentrt.messages import ToolCall
-from agentrt.runs.intents import OUTCOME_UNKNOWN, may_run_again, returned
-from agentrt.runs.order import Order, Ports
-from agentrt.runs.places import Places
-from agentrt.runs.record import Record
-from agentrt.surrogates import mended_text
-from agentrt.toolbox.call import Caller, ToolOutcome, unknown_tool
-from agentrt.toolbox.context import Context
-from agentrt.toolbox.define import Tool
-from agentrt.toolbox.lower import fit
-
-_ANYBODYS = frozenset({"tool_failed", "tool_timeout", "tool_cancelled_itself"})
-"""Codes of failures that say nothing about the provider."""
+from agentrt.runs.carried import Carried
+from agentrt.runs.execute import execute, idempotency_key, key_of
+from agentrt.runs.intents import OUTCOME_UNKNOWN, denied, may_run_again, returned, stopped_alone
+from agentrt.toolbox.outcome import ToolOutcome, unknown_tool
 
 
-async def perform(call: ToolCall, order: Order, record: Record, ports: Ports, *, again: bool) -> None:
+async def perform(run: Carried, call: ToolCall, *, again: bool) -> None:
     """Run one call; its result is a fact the moment it lands. A tool that fails stops nobody else."""
-    tool = order.agent.registry.get(call.name)
+    outcome = await _outcome(run, call, again=again)
+    if outcome is not None:
+        await run.record.keep(returned(call, outcome))
+        run.control.changed()
+
+
+async def _outcome(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome | None:
+    """What came of the call; None if that is for somebody else to say."""
+    tool = run.role.registry.get(call.name)
+    stopped = run.record.state.stop_of(call.id)
+    if stopped is not None:
+        return stopped_alone(stopped)
     if again and not may_run_again(tool):
-        outcome = OUTCOME_UNKNOWN
-    elif tool is None:
-        outcome = unknown_tool(call.name, order.agent.registry.names)
-    else:
-        outcome = await _call(tool, call, order, record, ports)
-    await record.keep(returned(call, outcome))
+        return OUTCOME_UNKNOWN
+    if tool is None:
+        return unknown_tool(call.name, run.role.registry.names)
+    if tool.needs_approval or tool.run_in == "client":
+        refused = run.ports.caller.refused(tool, call.arguments)
+        if refused is not None:
+            return refused
+    if tool.needs_approval and (given := await _decision(run, call)) is not True:
+        return given
+    if tool.run_in == "client":
+        await run.record.keep(ClientAsked(call_id=call.id, name=call.name, arguments=call.arguments))
+        await run.control.settled(call.id)
+        return None
+    key = idempotency_key(run.order.run_id, call.id)
+    intent = ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key)
+    await run.record.keep(intent)
+    if run.reads and (read := key_of(run, call)) is not None and read in run.reads:
+        return await run.reads.outcome(read, call, run.record.tell)
+    return await execute(run, tool, call, run.record.tell)
 
 
-async def _call(tool: Tool[Any], call: ToolCall, order: Order, record: Record, ports: Ports) -> ToolOutcome:
-    key = f"{order.run_id}:{call.id}"
-    await record.keep(ToolStarted(call_id=call.id, name=call.name, arguments=call.arguments, idempotency_key=key))
-    context = Context(
-        deps=order.deps,
-        run_id=order.run_id,
-        call_id=call.id,
-        idempotency_key=key,
-        deadline=order.deadline,
-        metadata=order.metadata,
-        tell=lambda data: record.tell(ToolProgress(call_id=call.id, name=call.name, data=data)),
-    )
-    caller, pace = ports.caller, ports.caller.pace(tool)
-    if tool.provider is None and pace is None:
-        return await caller.call(tool, call.arguments, context)
-    refused = caller.refused(tool, call.arguments)
-    if refused is not None:
-        return refused
-    if tool.provider is not None:
-        attempts = _Attempts(caller, tool, call.arguments, context, order.spare)
-        knock = _knock(tool, call, order, record, attempts.spare)
-        return await _through(ports.places, ports.gate_of(tool.provider), attempts, knock)
-    assert pace is not None
-    await _in_turn(pace, call, record)
-    return await caller.call(tool, call.arguments, context)
-
-
-async def _in_turn(pace: Pace, call: ToolCall, record: Record) -> None:
-    """Wait for the tool's own rate."""
-    if pace.free():
-        await pace.wait()
-        return
-    time = asyncio.get_running_loop().time
-    began = time()
-    record.tell(GateWaited(provider=call.name, reason="rate", waited=0.0, eta=None, call_id=call.id))
-    try:
-        await pace.wait()
-    finally:
-        record.tell(GateWaited(provider=call.name, reason="rate", waited=time() - began, eta=0.0, call_id=call.id))
-
-
-# ---- through a provider's gate -------------------------------------------------------------------------
-
-
-class _Guarded(Spare):
-    """The run's spare retries, but none for a call that may have taken effect and must not do so twice."""
-
-    __slots__ = ("_run", "barred")
-
-    def __init__(self, run: Spare) -> None:
-        self._run = run
-        self.barred = False
-
-    @property
-    def left(self) -> int:
-        return 0 if self.barred else self._run.left
-
-    @left.setter
-    def left(self, left: int) -> None:
-        self._run.left = left
-
-
-class _Came(AgentrtError):
-    """Carries a failure that says nothing about the provider through the gate."""
-
-    def __init__(self, outcome: ToolOutcome) -> None:
-        super().__init__(outcome.content)
-        self.code = outcome.code or "tool_failed"
-        self.outcome = outcome
-
-
-class _Attempts:
-    """The attempts at one call: the work for `Gate.call`. `seconds` is how long the last one that ended took."""
-
-    def __init__(self, caller: Caller, tool: Tool[Any], arguments: str, context: Context[Any], spare: Spare) -> None:
-        self.tool = tool
-        self.spare = _Guarded(spare)
-        self.seconds = 0.0
-        self._caller = caller
-        self._arguments = arguments
-        self._context = context
-
-    async def make(self, _grant: Grant) -> ToolOutcome:
-        """Call the tool once. The next attempt reads the arguments anew: the tool may have changed what it got."""
-        outcome = await self._caller.call(self.tool, self._arguments, self._context)
-        self.seconds = outcome.seconds
-        if outcome.error is not None:
-            self.spare.barred = not (self.tool.repeatable or (outcome.alone and _not_done(outcome.error)))
-            raise outcome.error
-        if outcome.code in _ANYBODYS:
-            raise _Came(outcome)
-        return outcome
-
-
-def _not_done(error: ProviderError) -> bool:
-    """Whether the provider is known not to have done what was asked.
-
-    So it is after 429 (RFC 6585: refused for the rate) and where nothing was sent. 503 is not among them, not even
-    with Retry-After: proxies say it of requests that broke off on their way back.
-    """
-    return isinstance(error, ProviderThrottled) or not error.sent
-
-
-def _knock(tool: Tool[Any], call: ToolCall, order: Order, record: Record, spare: Spare) -> Knock:
-    return Knock(
-        deadline=order.deadline,
-        watch=record.tell,
-        model=tool.name,
-        call_id=call.id,
-        priority=order.priority,
-        tenant=order.principal or "",
-        run=order.run_id,
-        spare=spare,
-        idempotent=tool.repeatable,
-    )
-
-
-async def _through(places: Places, gate: Gate, attempts: _Attempts, knock: Knock) -> ToolOutcome:
-    """Whatever the gate says becomes an outcome, for the model to read."""
-    try:
-        return await places.call(gate, attempts.make, knock)
-    except _Came as came:
-        return came.outcome
-    except GateTimeout as error:
-        text, code = f"{gate.key} cannot be asked before the run's deadline: {error}", error.code
-    except ProviderError as error:
-        text, code = _in_words(gate.key, error), error.code
-        if attempts.spare.barred and error.retry != "never":
-            text += " (the call may have taken effect)"
-    return ToolOutcome("error", fit(mended_text(text), attempts.tool.max_result), code, attempts.seconds)
-
-
-def _in_words(provider: str, error: ProviderError) -> str:
-    later = "" if error.retry_after is None else f", retry after {ceil(error.retry_after)} s"
-    said = f": {error}" if str(error) else ""
-    return f"{provider} {_state(error)}{later}{said}"
-
-
-def _state(error: ProviderError) -> str:
-    match error:
-        case ProviderThrottled():
-            return "is throttled"
-        case ProviderExhausted():
-            return "has no quota left"
-        case ProviderUnavailable():
-            return "is unavailable"
-        case ProviderUnreachable():
-            return "cannot be reached"
-        case ProviderRefused():
-            return "refused the request"
-        case _:
-            return "failed"
+async def _decision(run: Carried, call: ToolCall) -> ToolOutcome | Literal[True] | None:
+    """True once the call may run; the outcome if it may not; None if nobody says so here and now."""
+    given = run.record.state.decision(call.id)
+    if given is None:
+        await run.record.keep(ApprovalAsked(call_id=call.id, name=call.name, arguments=call.arguments))
+        if not await run.control.settled(call.id):
+            return None
+        given = run.record.state.decision(call.id)
+    if given is None:
+        return None
+    return True if given.approved else denied(given)

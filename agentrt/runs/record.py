@@ -32,6 +32,11 @@ class Record:
         self._now = now
         self._seq = 0
 
+    @property
+    def deadline(self) -> float:
+        """When the run must be over, on the loop's clock. Waiting for people puts it off."""
+        return self.state.ends_at - self._now() + asyncio.get_running_loop().time()
+
     def go_on(self, epoch: int, facts: Sequence[Fact]) -> None:
         """Begin where the facts of older epochs end."""
         self.epoch = epoch
@@ -77,7 +82,10 @@ class Record:
         Raises:
             JournalFailed: it could not be; nothing may be done upon it.
         """
-        kept = self.happened(fact)
+        await self.acknowledged(self.happened(fact))
+
+    async def acknowledged(self, kept: Future[None]) -> None:
+        """Wait until a fact that happened is kept; raises as `keep` does."""
         if not kept.done():
             await asyncio.shield(kept)
         if self.failure is not None:

@@ -10,6 +10,8 @@ import msgspec
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.journal import Journal
+from agentrt.messages import ToolCall
+from agentrt.runs.state import fold
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +48,16 @@ def _check(run_id: str, facts: Sequence[Fact], agent: str) -> RunStarted:
     return started
 
 
-async def unfinished(journal: Journal) -> list[RunStarted]:
-    """How the runs without an end began, in the order in which they did. Those that cannot be read are left out."""
-    found: list[RunStarted] = []
+class Left(msgspec.Struct, frozen=True):
+    """A run without an end: how it began, and the calls it waits for if it rests; none if it was cut off."""
+
+    started: RunStarted
+    calls: tuple[ToolCall, ...] = ()
+
+
+async def left_in(journal: Journal) -> list[Left]:
+    """The runs without an end, in the order in which they began. Those that cannot be read are left out."""
+    found: list[Left] = []
     for row in await journal.runs(unfinished=True):
         try:
             facts = await journal.read(row.run_id)
@@ -56,5 +65,6 @@ async def unfinished(journal: Journal) -> list[RunStarted]:
             logger.warning("run %s is unfinished and cannot be read", row.run_id, exc_info=True)
             continue
         if isinstance(facts[0], RunStarted) and not isinstance(facts[-1], RunEnded):  # it may have ended just now
-            found.append(facts[0])
+            state = fold(facts)
+            found.append(Left(facts[0], state.open_calls if state.resting else ()))
     return found

@@ -26,13 +26,20 @@ from typing import Any, assert_never
 
 from agentrt.events import (
     AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
     ArgumentsDelta,
     CallAttempted,
     CancelAsked,
+    ClientAsked,
+    ContextTrimmed,
     Fact,
     FellBack,
     GateWaited,
+    HandedOff,
+    MessageAdded,
     ModelReplied,
+    OutputRejected,
     Passing,
     ReasoningDelta,
     Retrying,
@@ -40,6 +47,8 @@ from agentrt.events import (
     RunEnded,
     RunResumed,
     RunStarted,
+    Steered,
+    Summarised,
     TextDelta,
     ToolProgress,
     ToolReturned,
@@ -109,7 +118,18 @@ class Mapper:
             case ToolReturned():
                 return self._returned(event)
             case CancelAsked():
-                self._stopping = True
+                self._stopping = self._stopping or event.call_id is None
+                return iter(())
+            case (
+                MessageAdded()
+                | ApprovalAsked()
+                | ApprovalGiven()
+                | ClientAsked()
+                | Steered()
+                | OutputRejected()
+                | HandedOff()
+                | Summarised()
+            ):
                 return iter(())
             case RunEnded():
                 return self._over(event)
@@ -130,6 +150,8 @@ class Mapper:
                 return self._fell_back(event)
             case Rewound():
                 return self._forget(event.message_id, event.replaced_by)
+            case ContextTrimmed():
+                return iter(())
             case _:
                 assert_never(event)
 

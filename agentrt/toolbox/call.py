@@ -4,65 +4,47 @@ Users' code may swallow a cancel, and a TaskGroup or an `asyncio.timeout` around
 ever. So it runs in a task that belongs to nobody's group (this is the one file that may make such a
 task), and the caller waits for it on terms of its own. Work is a future whose result is the text for
 the model or the exception that user code raised; for a coroutine the future is its task, for a plain
-function it comes from `Threads`. It ends in one of four ways:
+function it comes from `Threads` or `Processes`. It ends in one of four ways:
 
 - done within its timeout: a result or an error;
-- timed out, or the caller was cancelled: the work is told to stop and has the grace to do so;
+- timed out, by having taken or having been silent for too long, or the caller was cancelled: the work is told to
+  stop and has the grace to do so;
 - still not done after the grace: a straggler, named and kept by `Stragglers` until it ends;
 - cancelled while nobody here cancelled it: an error of the tool, never a cancel of the run.
 
 A cancel of the caller is always raised again, and only after the grace: whoever cancels a run may rely on
 it that what it left running is named. No cancel is ever "uncancelled", so the counts which TaskGroup
 and `asyncio.timeout` keep stay right.
+
+An attempt that failed is made again here if the tool says so by `retries`; never beside one that has not stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import isasyncgen
 from math import inf
-from typing import Any, TypeVar, cast
+from random import Random
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-import msgspec
-
-from agentrt.errors import ProviderError, ToolError
-from agentrt.events import ToolStatus
+from agentrt.errors import ProviderUnavailable, SettingInvalid
+from agentrt.gate.backoff import decide
 from agentrt.gate.pace import Pace
-from agentrt.surrogates import mended_text
+from agentrt.toolbox.cache import Cache
 from agentrt.toolbox.context import Context, Line
 from agentrt.toolbox.define import Tool
-from agentrt.toolbox.lower import fit, to_json
+from agentrt.toolbox.generators import last_of
+from agentrt.toolbox.identical import Question, question
+from agentrt.toolbox.lower import as_text
+from agentrt.toolbox.outcome import UNEXPECTED, ToolOutcome, Work, failed, overran, settled, shown
 from agentrt.toolbox.threads import DaemonThreads, Threads
+from agentrt.toolbox.turns import Lane, Turn, Watch
+from agentrt.toolbox.watchdog import Watchdog
 
 D = TypeVar("D")
-
-logger = logging.getLogger(__name__)
-
-Work = asyncio.Future[str | BaseException]
-
-
-class ToolOutcome(msgspec.Struct, frozen=True):
-    """What came of a call. `content` is for the model, whatever the status; `code` is None for "ok".
-
-    `error` is the provider's error that the tool raised, for the provider's gate; `alone`: by itself, and not out of
-    a group of tasks, of which others may have done their part.
-    """
-
-    status: ToolStatus
-    content: str
-    code: str | None = None
-    seconds: float = 0.0
-    error: ProviderError | None = None
-    alone: bool = True
-
-
-def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
-    """The outcome of a call to a tool that does not exist."""
-    text = f'there is no tool "{name}"; the tools are: {", ".join(known) or "none"}'
-    return ToolOutcome("error", mended_text(text), "tool_unknown")
 
 
 class Stragglers:
@@ -88,86 +70,180 @@ class Stragglers:
         work.add_done_callback(self._running.pop)
 
 
+class Processes(Protocol):
+    """Where functions run that are killed if they do not end."""
+
+    def start(self, function: Callable[..., Any], values: Mapping[str, Any], /) -> Work:
+        """Call the function with these arguments in another process. Cancelling the work kills it."""
+        ...
+
+
 class Caller:
-    """Runs tool calls, and owns what they share: the threads, the stragglers, and the pace of each tool.
+    """Runs tool calls, and owns what they share: the threads, the stragglers, the turns and the results in the cache.
 
     Args:
         threads: Where plain functions run; daemon threads by default.
+        processes: Where tools with `run_in="process"` run.
+        watchdog: Looks on for tools that block the loop.
         grace: Seconds that a call has to end after it was told to.
+        random: Spreads the pauses before a retry.
     """
 
-    def __init__(self, *, threads: Threads | None = None, grace: float = 2.0) -> None:
+    def __init__(
+        self,
+        *,
+        threads: Threads | None = None,
+        processes: Processes | None = None,
+        watchdog: Watchdog | None = None,
+        grace: float = 2.0,
+        random: Random | None = None,
+    ) -> None:
         self.stragglers = Stragglers()
         self._threads = threads or DaemonThreads()
+        self._processes = processes
+        self._watchdog = watchdog
         self._grace = grace
-        self._paces: WeakKeyDictionary[Tool[Any], Pace] = WeakKeyDictionary()
+        self._random = random or Random()  # noqa: S311 - jitter, no secrets
+        self._cache = Cache()
+        self._lanes: WeakKeyDictionary[Tool[Any], Lane] = WeakKeyDictionary()
 
     def close(self) -> None:
         """Begin no further call in a thread. Waits for nothing."""
         self._threads.close()
 
+    def turn(self, tool: Tool[Any], call_id: str, watch: Watch) -> Turn:
+        """The turn of one call by the tool's `rate` and `concurrency`, one for all runs. See `Turn`."""
+        if tool.rate is None and tool.concurrency is None:
+            return Turn(tool.name, None, call_id, watch)
+        if tool not in self._lanes:
+            self._lanes[tool] = Lane(tool)
+        return Turn(tool.name, self._lanes[tool], call_id, watch)
+
     def pace(self, tool: Tool[Any]) -> Pace | None:
-        """By which the tool's calls begin, one for all runs; None where it has no rate. `call` does not heed it."""
-        if tool.rate is None:
-            return None
-        if tool not in self._paces:
-            self._paces[tool] = Pace(tool.rate)
-        return self._paces[tool]
+        return self.turn(tool, "", _unwatched)._pace
 
     def refused(self, tool: Tool[Any], arguments: str) -> ToolOutcome | None:
         """What `call` would say of arguments that do not fit, and None where they do: nobody need wait to hear it."""
         try:
             tool.signature.read(arguments)
-        except Exception as error:  # noqa: BLE001 - as in `call`
-            return _outcome(tool, *_failed(error), 0.0)
+        except Exception as error:  # noqa: BLE001 - parameters' types bring validators of the user's
+            return shown(failed(error, 0.0), tool.max_result)
         return None
 
-    async def call(self, tool: Tool[D], arguments: str, context: Context[D]) -> ToolOutcome:
+    def known(self, tool: Tool[D], arguments: str, context: Context[D], *, readable: bool = True) -> ToolOutcome | None:
+        """What `call` would say without running anything: of arguments that do not fit, or by the cache. Else None.
+
+        So nobody need wait for a turn to hear it.
+        """
+        opened = self._open(tool, arguments, context)
+        return _shown(opened, tool, context, readable=readable) if isinstance(opened, ToolOutcome) else None
+
+    async def call(
+        self, tool: Tool[D], arguments: str, context: Context[D], *, turn: Turn | None = None, readable: bool = True
+    ) -> ToolOutcome:
         """Call the tool with the arguments the model wrote, JSON text, and say what came of it.
 
         Whatever goes wrong with the call is an outcome with a text for the model; nothing is raised
         but the caller's own cancel, and that after the call has ended or the grace is over.
+
+        Args:
+            turn: The call's turn, in which the caller is; without one, rate and concurrency are not heeded.
+            readable: A result that is cut tells the model how to read on, by `read_result`.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        turn = turn or Turn(tool.name, None, context.call_id, _unwatched)
+        attempts = 0
+        while True:
+            opened = self._open(tool, arguments, context)  # anew: an attempt may have changed what it was given
+            if isinstance(opened, ToolOutcome):
+                return _shown(opened, tool, context, readable=readable)
+            values, asked = opened
+            outcome = await self._attempt(tool, values, context, turn)
+            attempts += 1
+            pause = self._pause(tool, outcome, attempts, context.deadline)
+            if pause is None or turn.outlasted:
+                break
+            turn.repeating(attempts, pause, outcome.code or "")
+            await asyncio.sleep(pause)
+            await turn.keep_pace()
+        if outcome.status == "ok" and asked is not None and tool.cache is not None:
+            self._cache.put(asked, outcome.content, asyncio.get_running_loop().time(), tool.cache)
+        return _shown(outcome, tool, context, readable=readable)
+
+    def _open(
+        self, tool: Tool[D], arguments: str, context: Context[D]
+    ) -> ToolOutcome | tuple[Mapping[str, Any], Question | None]:
+        """What can be said at once, or else what to call the tool with, and what to remember its result by."""
         try:
             values = tool.signature.read(arguments)
         except Exception as error:  # noqa: BLE001 - parameters' types bring validators of the user's
-            return _outcome(tool, *_failed(error), loop.time() - began)
+            return failed(error, 0.0)
+        asked = None if tool.cache is None else question(tool, values, context)
+        text = None if asked is None else self._cache.get(asked, asyncio.get_running_loop().time())
+        return (values, asked) if text is None else ToolOutcome("ok", text)
+
+    def _pause(self, tool: Tool[Any], outcome: ToolOutcome, attempts: int, deadline: float) -> float | None:
+        """Seconds until the next attempt; None if there is none. Whoever failed is judged as a provider would be."""
+        if attempts > tool.retries or not (outcome.code in UNEXPECTED or outcome.error is not None):
+            return None
+        left = None if deadline == inf else deadline - asyncio.get_running_loop().time()
+        error = outcome.error or ProviderUnavailable(outcome.content)
+        decision = decide(error, attempts - 1, left, self._random, most=tool.retries)
+        return decision.delay if decision.again else None
+
+    async def _attempt(self, tool: Tool[D], values: Mapping[str, Any], context: Context[D], turn: Turn) -> ToolOutcome:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         line = Line(context.tell, loop)
         deadline = min(context.deadline, began + tool.timeout)
-        work = self._begin(tool, values, replace(context, deadline=deadline, tell=line.say, clock=loop.time))
+        spoken = replace(context, deadline=deadline, tell=line.say, beat=line.beat, clock=loop.time)
+        work = self._begin(tool, values, spoken)
         try:
-            in_time = await self._see_through(work, tool, context.run_id)
+            overdue = await self._see_through(work, tool, line, turn, context.run_id)
         finally:
             line.cut()
-        if not in_time:
-            return _outcome(tool, *_overran(tool, work), loop.time() - began)
-        came_of = _came_of(work)
-        outcome = _outcome(tool, *_settled(came_of), loop.time() - began, _of_provider(came_of))
-        grouped = outcome.error is not None and outcome.error is not came_of
-        return msgspec.structs.replace(outcome, alone=False) if grouped else outcome
+        seconds = loop.time() - began
+        return settled(work, seconds) if overdue is None else overran(tool, work, overdue, seconds)
 
     def _begin(self, tool: Tool[D], values: Mapping[str, Any], context: Context[D]) -> Work:
         function: Callable[..., Any] = tool.function
         positional = (context,) if tool.signature.takes_context else ()
-        if tool.run_in == "thread":
-            return self._threads.start(lambda: _text(function(*positional, **values)))
-        return asyncio.create_task(_guarded(function, positional, values), name=f"tool {tool.name}")
+        match tool.run_in:
+            case "loop":
+                context.heartbeat()
+                task = asyncio.create_task(_guarded(function, positional, values, context), name=f"tool {tool.name}")
+                if self._watchdog is not None:
+                    self._watchdog.watch(task, tool.name, context.run_id, context.call_id)
+                return task
+            case "thread":
+                return self._threads.start(lambda: _plainly(function, positional, values, context))
+            case "process":
+                if self._processes is None:
+                    raise SettingInvalid(f'tool "{tool.name}" runs in a process, and this Caller has none')
+                return self._processes.start(function, values)
+            case "client":
+                raise SettingInvalid(f'tool "{tool.name}" is for the client to run')
 
-    async def _see_through(self, work: Work, tool: Tool[Any], run_id: str) -> bool:
-        """Wait for the work and say whether it was in time; if it was not, it has been stopped or handed over."""
+    async def _see_through(self, work: Work, tool: Tool[Any], line: Line, turn: Turn, run_id: str) -> str | None:
+        """Wait for the work. None: it was in time. Else it has been stopped or handed over, and the text says why."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + tool.timeout
+        until = min(end, line.silent_until(tool.idle_timeout))
         try:
-            await asyncio.wait((work,), timeout=tool.timeout)
+            while True:
+                await asyncio.wait((work,), timeout=until - loop.time())
+                heard_until = min(end, line.silent_until(tool.idle_timeout))
+                if work.done() or heard_until <= until:
+                    break
+                until = heard_until
         except asyncio.CancelledError:
-            await self._stop(work, tool.name, run_id)
+            await self._stop(work, tool.name, run_id, turn)
             raise
         if work.done():
-            return True
-        await self._stop(work, tool.name, run_id)
-        return False
+            return None
+        await self._stop(work, tool.name, run_id, turn)
+        return f"was not done in {tool.timeout:g} s" if until >= end else f"was silent for {tool.idle_timeout:g} s"
 
-    async def _stop(self, work: Work, name: str, run_id: str) -> None:
+    async def _stop(self, work: Work, name: str, run_id: str, turn: Turn) -> None:
         """Tell the work to stop, wait the grace, hand it to the stragglers if it did not.
 
         A cancel that comes meanwhile shortens nothing and is raised in the end.
@@ -186,112 +262,35 @@ class Caller:
                     break
         if not work.done():
             self.stragglers.add(work, name, run_id)
+            turn.outlasted_by(work)
         if cancelled is not None:
             raise cancelled
 
 
+def _unwatched(_: object) -> None:
+    """Is told of a call that nobody watches."""
+
+
+def _shown(outcome: ToolOutcome, tool: Tool[Any], context: Context[Any], *, readable: bool) -> ToolOutcome:
+    return shown(outcome, tool.max_result, context.call_id if readable else "")
+
+
+def _plainly(
+    function: Callable[..., Any], positional: tuple[Any, ...], values: Mapping[str, Any], context: Context[Any]
+) -> str:
+    """A plain function, in its thread, from which it is alive."""
+    context.heartbeat()
+    return as_text(function(*positional, **values))
+
+
 async def _guarded(
-    function: Callable[..., Any], positional: tuple[Any, ...], values: Mapping[str, Any]
+    function: Callable[..., Any], positional: tuple[Any, ...], values: Mapping[str, Any], context: Context[Any]
 ) -> str | BaseException:
     """The user's coroutine, its exceptions as values: none reaches the loop or is logged as never retrieved."""
     try:
-        return _text(await function(*positional, **values))
+        made = function(*positional, **values)
+        return as_text(await (last_of(made, context.tell) if isasyncgen(made) else made))
     except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
         raise  # the task's own end, the coroutine's, and the person's at the keyboard
     except BaseException as error:  # noqa: BLE001 - a user's callable; a library's sys.exit() must not end a server
         return error
-
-
-def _text(result: Any) -> str:
-    if isinstance(result, str):
-        return str.__str__(result)  # of an enum or another subclass the text alone
-    try:
-        return to_json(result)
-    except TypeError as error:
-        raise ToolError(f"the tool's result cannot be shown: {error}", code="result_invalid") from error
-
-
-def _came_of(work: Work) -> str | BaseException:
-    """What came of work that is done: its result, which may be an exception, or the one that ended its task."""
-    if work.cancelled():
-        return asyncio.CancelledError()
-    return work.exception() or work.result()
-
-
-Settled = tuple[ToolStatus, str, str | None]
-
-
-def _settled(came_of: str | BaseException) -> Settled:
-    match came_of:
-        case str():
-            return "ok", came_of, None
-        case asyncio.CancelledError():
-            return "error", "the tool was cancelled by its own code, not by the run", "tool_cancelled_itself"
-        case _:
-            if not isinstance(came_of, ToolError) and _of_provider(came_of) is None:
-                logger.warning("a tool failed", exc_info=came_of)
-            return _failed(came_of)
-
-
-def _overran(tool: Tool[Any], work: Work) -> Settled:
-    if not work.done() and tool.run_in == "thread":
-        how = "runs in a thread, which cannot be stopped, and has not stopped: it may still take effect"
-    elif not work.done():
-        how = "was told to stop, and has not stopped: it may still take effect"
-    elif not work.cancelled():
-        how = "ended too late: it may have taken effect"
-    elif tool.run_in == "thread":
-        how = "was not begun, because all threads were busy"
-    else:
-        how = "was stopped"
-    return "timeout", f'"{tool.name}" was not done in {tool.timeout:g} s and {how}', "tool_timeout"
-
-
-def _failed(error: BaseException) -> Settled:
-    """Our own errors speak for themselves; of any other exception the model reads class and text."""
-    leaves = tuple(_leaves(error))
-    code = leaves[0].code if len(leaves) == 1 and isinstance(leaves[0], ToolError | ProviderError) else "tool_failed"
-    return "error", "; ".join(map(_told, leaves)), code
-
-
-def _of_provider(came_of: str | BaseException) -> ProviderError | None:
-    """The provider's error, if that and nothing else is what the tool raised; a pause that is none is left out."""
-    leaves = () if isinstance(came_of, str) else tuple(_leaves(came_of))
-    error = leaves[0] if len(leaves) == 1 else None
-    if not isinstance(error, ProviderError):
-        return None
-    asked: Any = error.retry_after  # as the user's code has it
-    if not (isinstance(asked, int | float) and 0 <= asked < inf):
-        error.retry_after = None
-    return error
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that a TaskGroup wrapped up."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-def _told(error: BaseException) -> str:
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__
-        return kind
-    if isinstance(error, ToolError | ProviderError) and text:
-        return text
-    return f"{kind}: {text}" if text else kind
-
-
-def _outcome(
-    tool: Tool[Any],
-    status: ToolStatus,
-    text: str,
-    code: str | None,
-    seconds: float,
-    error: ProviderError | None = None,
-) -> ToolOutcome:
-    return ToolOutcome(status, fit(mended_text(text), tool.max_result), code, seconds, error)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 from pydantic_core import to_jsonable_python
 
+from agentrt.errors import ToolError
 from agentrt.surrogates import mended
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -41,6 +42,20 @@ def _encode(value: Any) -> str:
         return _encoder.encode(mended(lowered)).decode()
 
 
+def as_text(result: Any) -> str:
+    """What the model reads of a tool's result: text as it is, anything else as JSON.
+
+    Raises:
+        ToolError: `result_invalid`: it has no JSON form.
+    """
+    if isinstance(result, str):
+        return str.__str__(result)  # of an enum or another subclass the text alone
+    try:
+        return to_json(result)
+    except TypeError as error:
+        raise ToolError(f"the tool's result cannot be shown: {error}", code="result_invalid") from error
+
+
 def to_builtins(value: Any) -> JSON:
     """The value as its reader will see it: made of dict, list, str, int, float, bool and None.
 
@@ -49,14 +64,3 @@ def to_builtins(value: Any) -> JSON:
     """
     lowered: JSON = msgspec.json.decode(to_json(value))
     return lowered
-
-
-def fit(text: str, limit: int) -> str:
-    """The text's first `limit` bytes of UTF-8, in whole characters; if that is not all, a last line says so."""
-    if len(text) * 4 <= limit:
-        return text
-    data = text.encode()
-    if len(data) <= limit:
-        return text
-    kept = data[:limit].decode(errors="ignore")
-    return f"{kept}\n[cut here: {len(data) - len(kept.encode()):,} of {len(data):,} bytes are left out]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -31,6 +31,9 @@ class Registry(Generic[D_contra]):
                 raise ToolInvalid(f'two tools are called "{tool.name}"; give one another name: @tool(name=...)')
             self._tools[tool.name] = tool
         self.specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in self._tools.values())
+
+    def __iter__(self) -> Iterator[Tool[D_contra]]:
+        return iter(self._tools.values())
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,33 @@ def test_another_version_is_refused_and_an_older_one_gets_advice(tmp_path: Path)
                     await ask(database, "SELECT 1")
 
         asyncio.run(main())
+
+
+def test_an_older_file_is_led_on_step_by_step_by_all_who_open_it_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    steps: dict[int, Callable[[sqlite3.Connection], object]] = {
+        1: lambda database: database.execute("ALTER TABLE things ADD COLUMN colour TEXT"),
+        2: lambda database: database.execute("UPDATE things SET colour = 'red'"),
+    }
+
+    async def colours(form: Form) -> list[tuple[object, ...]]:
+        async with assert_no_leaks():
+            database = Database(form, path, "shelf")
+            try:
+                return await ask(database, "SELECT * FROM things")
+            finally:
+                await database.aclose()
+
+    def fail(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    with closing(sqlite3.connect(path)) as other, other:
+        other.executescript(f"PRAGMA application_id = {0x61677473}; PRAGMA user_version = 1")
+        other.executescript("CREATE TABLE things (name TEXT NOT NULL); INSERT INTO things VALUES ('lamp')")
+    with pytest.raises(Failed, match="disk full"):
+        asyncio.run(colours(replace(SHELF, steps={**steps, 2: fail})))
+    for _ in range(2):
+        assert asyncio.run(colours(replace(SHELF, steps=steps))) == [("lamp", "red")]
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

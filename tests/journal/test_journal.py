@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agentrt.errors import JournalFailed
+from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import (
     CancelAsked,
     Fact,
@@ -21,10 +21,20 @@ from agentrt.events import (
     ToolReturned,
     ToolStarted,
 )
-from agentrt.journal.journal import Journal, RunRow
+from agentrt.journal.journal import ALL, Journal, RunRow, ThreadRow
 from agentrt.journal.memory import MemoryJournal
 from agentrt.journal.sqlite import SqliteJournal
-from agentrt.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, Usage, UserMessage
+from agentrt.messages import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    Usage,
+    UserMessage,
+)
 
 Check = Callable[[Callable[[Journal], Awaitable[None]]], None]
 
@@ -49,10 +59,41 @@ def check(request: pytest.FixtureRequest, tmp_path: Path) -> Check:
     return run
 
 
-def started(run_id: str, thread: str | None = None) -> RunStarted:
+def started(
+    run_id: str,
+    thread: str | None = None,
+    *,
+    previous: str | None = None,
+    principal: str | None = None,
+    asked: tuple[Message, ...] = (UserMessage("?"),),
+    at: float = 5.0,
+) -> RunStarted:
     return RunStarted(
-        run_id=run_id, agent="a", model="p:m", messages=(UserMessage("?"),), ends_at=1.0, thread=thread, seq=1, at=5.0
+        run_id=run_id,
+        agent="a",
+        model="p:m",
+        messages=asked,
+        ends_at=1.0,
+        thread=thread,
+        previous=previous,
+        principal=principal,
+        seq=1,
+        at=at,
     )
+
+
+async def begin(journal: Journal, *runs: RunStarted) -> None:
+    for run in runs:
+        await journal.append(run.run_id, await journal.take(run.run_id), run)
+
+
+async def end(journal: Journal, *run_ids: str) -> None:
+    for run_id in run_ids:
+        await journal.append(run_id, 1, RunEnded(outcome="success", seq=2))
+
+
+async def ids(journal: Journal) -> list[str]:
+    return [row.run_id for row in await journal.runs()]
 
 
 def test_facts_are_read_in_order_and_after_a_number(check: Check) -> None:
@@ -138,10 +179,10 @@ def test_a_run_is_listed_once_it_has_started_and_by_what_it_said_then(check: Che
     async def body(journal: Journal) -> None:
         await journal.take("r1")
         assert list(await journal.runs()) == []
-        await journal.append("r1", 1, started("r1", "t"))
-        assert list(await journal.runs()) == [RunRow("r1", "a", "t", 5.0, None)]
+        await journal.append("r1", 1, started("r1", "t", previous="r0", principal="ada"))
+        assert list(await journal.runs()) == [RunRow("r1", "a", "t", 5.0, None, "r0", "ada", "?")]
         await journal.append("r1", 1, RunEnded(outcome="budget", seq=2, at=9.0))
-        assert list(await journal.runs()) == [RunRow("r1", "a", "t", 5.0, "budget")]
+        assert list(await journal.runs()) == [RunRow("r1", "a", "t", 5.0, "budget", "r0", "ada", "?")]
 
     check(body)
 
@@ -178,5 +219,112 @@ def test_a_waiter_that_is_cancelled_does_not_take_the_fact_back(check: Check) ->
         kept = journal.append("r1", 1, RunEnded(outcome="success", seq=2))
         await kept
         assert [fact.seq for fact in await journal.read("r1")] == [1, 2]
+
+    check(body)
+
+
+def test_what_a_run_was_asked_is_listed_by_its_beginning(check: Check) -> None:
+    picture = UserMessage((TextPart("Which bird?"), ImagePart(url="https://x/a.png")))
+
+    async def body(journal: Journal) -> None:
+        long = (SystemMessage("brief"), UserMessage("x" * 10_000))
+        await begin(journal, started("r1", asked=(picture,)), started("r2", asked=long), started("r3", asked=()))
+        assert [row.asked for row in await journal.runs()] == ["Which bird?", "x" * 200, ""]
+
+    check(body)
+
+
+# ---- threads ---------------------------------------------------------------------------------------
+
+
+async def three_threads(journal: Journal) -> None:
+    """Two of Ada's, the first of which was used again after the second, and one of nobody's."""
+    await begin(
+        journal,
+        started("r1", "t1", principal="ada", asked=(UserMessage("How many?"),), at=1.0),
+        started("r2", "t2", principal="ada", at=2.0),
+        started("r3", "t3", at=3.0),
+        started("r4", at=4.0),
+        started("r5", "t1", previous="r1", principal="bob", at=5.0),
+    )
+    await end(journal, "r1", "r3")
+
+
+def test_threads_are_listed_by_when_they_were_used_last(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        assert list(await journal.threads()) == []
+        await three_threads(journal)
+        assert list(await journal.threads()) == [
+            ThreadRow("t1", 2, 1, 1.0, 5.0, "r5", "ada", "How many?"),
+            ThreadRow("t3", 1, 0, 3.0, 3.0, "r3", None, "?"),
+            ThreadRow("t2", 1, 1, 2.0, 2.0, "r2", "ada", "?"),
+        ]
+        assert [await journal.last(thread) for thread in ("t1", "t2", "", "nobody's")] == ["r5", "r2", None, None]
+
+    check(body)
+
+
+def test_threads_are_listed_for_who_began_them(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        await three_threads(journal)
+        for principal, threads in ((ALL, ["t1", "t3", "t2"]), ("ada", ["t1", "t2"]), ("bob", []), (None, ["t3"])):
+            assert [row.thread for row in await journal.threads(principal=principal)] == threads
+        assert [row.thread for row in await journal.threads(limit=2)] == ["t1", "t3"]
+        assert [row.thread for row in await journal.threads(principal="ada", limit=1)] == ["t1"]
+        assert list(await journal.threads(limit=0)) == []
+
+    check(body)
+
+
+# ---- deleting --------------------------------------------------------------------------------------
+
+
+def test_runs_that_are_deleted_are_gone_and_the_others_stay(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        await three_threads(journal)
+        await journal.delete(["r1", "r5", "unknown"])
+        assert await ids(journal) == ["r2", "r3", "r4"]
+        for run_id in ("r1", "r5"):
+            assert list(await journal.read(run_id)) == []
+        assert await journal.last("t1") is None
+        assert [row.thread for row in await journal.threads()] == ["t3", "t2"]
+        assert list(await journal.read("r3")) == [started("r3", "t3", at=3.0), RunEnded(outcome="success", seq=2)]
+        await journal.delete([])
+
+    check(body)
+
+
+def test_a_run_is_not_deleted_from_which_another_goes_on(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        await begin(
+            journal,
+            started("r1", "t1"),
+            started("r2", "t1", previous="r1"),
+            started("r3", "t2", previous="r1"),
+            started("r4", previous="r3"),
+        )
+        with pytest.raises(SettingInvalid, match='"r1" cannot be deleted: run "r3" of thread "t2" goes on from it'):
+            await journal.delete(["r1", "r2"])
+        with pytest.raises(SettingInvalid, match='"r3" cannot be deleted: run "r4" without a thread goes on from it'):
+            await journal.delete(["r1", "r2", "r3"])
+        assert await ids(journal) == ["r1", "r2", "r3", "r4"]
+        await journal.delete(["r4"])
+        await journal.delete(["r3"])
+        await journal.delete(["r1", "r2"])
+        assert await ids(journal) == []
+
+    check(body)
+
+
+def test_who_carries_a_run_that_is_deleted_is_told_and_its_id_is_free_again(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        await begin(journal, started("r1", "t1"))
+        await journal.take("r1")
+        await journal.delete(["r1"])
+        with pytest.raises(JournalFailed, match="was not taken, or was deleted since"):
+            await journal.append("r1", 2, RunEnded(outcome="success", seq=2))
+        await begin(journal, started("r1", "t2"))
+        assert await ids(journal) == ["r1"]
+        assert await journal.last("t2") == "r1"
 
     check(body)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from agentrt.agent import Budget
 from agentrt.messages import AssistantMessage, FinishReason, Message, ToolCall, Usage, UserMessage
 from agentrt.runs.moves import AskModel, CallTools, End, next_move
-from agentrt.runs.state import RunState
+from agentrt.runs.state import RunState, Stop
 
 CALLS = (ToolCall("a", "stock"), ToolCall("b", "stock"))
 ASKED: tuple[Message, ...] = (UserMessage("How many?"),)
@@ -66,7 +66,7 @@ def test_the_deadline_ends_a_run_that_still_has_something_to_do() -> None:
 
 
 def test_a_cancel_goes_before_everything_else() -> None:
-    move = next_move(replace(CALLING, cancel="user", ends_at=0.0), Budget(turns=1), 10.0)
+    move = next_move(replace(CALLING, stop=Stop("now", "user"), ends_at=0.0), Budget(turns=1), 10.0)
     assert move == End("cancelled", "cancelled", "user")
 
 
@@ -82,5 +82,5 @@ def test_a_run_whose_process_died_while_it_ended_it_is_not_a_success() -> None:
     late = next_move(cut_short, Budget(turns=1), 10.0)
     assert isinstance(late, End)
     assert late.outcome == "deadline"
-    cancelled = next_move(replace(cut_short, cancel="enough"), Budget(turns=1), 10.0)
+    cancelled = next_move(replace(cut_short, stop=Stop("now", "enough")), Budget(turns=1), 10.0)
     assert cancelled == End("cancelled", "cancelled", "enough")

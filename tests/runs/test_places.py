@@ -46,7 +46,7 @@ def answers(calls: int, concurrency: int, *, others: int = 0) -> tuple[list[str]
                 await one.answer()
             (now_free,) = runtime.statistics().values()
             assert (now_free.in_flight, now_free.waiting) == (0, 0)
-            assert not any(runtime._places._stuck.values())
+            assert not any(runtime._supplies._places._stuck.values())
             return results(answer.messages), now()
 
     return run_virtual(main())

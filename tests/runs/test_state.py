@@ -14,7 +14,7 @@ from agentrt.events import (
     ToolStarted,
 )
 from agentrt.messages import AssistantMessage, FinishReason, ToolCall, ToolMessage, Usage, UserMessage
-from agentrt.runs.state import RunState, fold
+from agentrt.runs.state import RunState, Stop, fold
 
 STARTED = RunStarted(run_id="r1", agent="clerk", model="openai:m", messages=(UserMessage("How many?"),), ends_at=600.0)
 
@@ -85,7 +85,7 @@ def test_a_run_whose_model_was_never_asked_has_an_empty_answer_in_spite_of_its_h
 
 def test_a_cancel_and_the_end_are_remembered() -> None:
     state = fold([STARTED, CancelAsked(reason="user"), RunEnded(outcome="cancelled")])
-    assert state.cancel == "user"
+    assert state.stop == Stop("now", "user")
     assert state.ended is not None
     assert state.ended.outcome == "cancelled"
 

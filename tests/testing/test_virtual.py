@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -127,3 +129,92 @@ def test_timers_that_are_set_for_now_without_end_are_an_error(monkeypatch: pytes
 
     with pytest.raises(Runaway, match="no time passes"):
         run_virtual(main(), start=1.0)
+
+
+def order_of(seed: int) -> list[str]:
+    """In which order three tasks begin that are made together, and go on once they are woken together."""
+    told: list[str] = []
+
+    async def one(name: str, woken: asyncio.Event) -> None:
+        told.append(f"{name} begins")
+        await woken.wait()
+        told.append(f"{name} goes on")
+
+    async def main() -> None:
+        woken = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for name in "abc":
+                group.create_task(one(name, woken))
+            await asyncio.sleep(1)
+            woken.set()
+
+    run_virtual(main(), order=Random(seed))
+    return told
+
+
+def test_lots_are_drawn_among_the_tasks_that_are_ready_together() -> None:
+    orders = {tuple(order_of(seed)) for seed in range(200)}
+    assert len(orders) == 36  # six ways to begin, and of each six to go on
+    assert order_of(3) == order_of(3)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_callbacks_keep_their_order_and_no_task_changes_places_with_one(seed: int) -> None:
+    told: list[str] = []
+
+    def saying(text: str) -> Callable[[object], None]:
+        return lambda _: told.append(text)
+
+    async def waiter(name: str, future: asyncio.Future[None]) -> None:
+        await future
+        told.append(name)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waiter("task", future))
+            await asyncio.sleep(1)
+            for n in range(3):
+                future.add_done_callback(saying(f"told behind {n}"))
+            for n in range(3):
+                loop.call_soon(told.append, f"callback {n}")
+            future.set_result(None)
+            loop.call_soon(told.append, "last")
+
+    run_virtual(main(), order=Random(seed))
+    assert told == [*(f"callback {n}" for n in range(3)), "task", *(f"told behind {n}" for n in range(3)), "last"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_task_begins_before_whoever_made_it_goes_on(seed: int) -> None:
+    async def main() -> None:
+        begun: list[int] = []
+
+        async def begin(n: int) -> None:
+            begun.append(n)
+
+        async def maker(n: int) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(begin(n))
+                await asyncio.sleep(0)
+                assert n in begun
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(5):
+                group.create_task(maker(n))
+
+    run_virtual(main(), order=Random(seed))
+
+
+def test_a_method_of_a_task_that_a_program_schedules_is_a_callback() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            victim, other = loop.create_task(asyncio.sleep(1)), loop.create_task(asyncio.sleep(0))
+            await asyncio.sleep(0)
+            loop.call_soon(victim.cancel)
+            await asyncio.wait([victim, other])
+            assert victim.cancelled()
+
+    run_virtual(main(), order=Random(1))

@@ -13,9 +13,10 @@ from pydantic import AfterValidator, BaseModel
 
 from agentrt.errors import ToolError
 from agentrt.testing.virtual import run_virtual
-from agentrt.toolbox.call import Caller, ToolOutcome, unknown_tool
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
+from agentrt.toolbox.outcome import ToolOutcome, unknown_tool
 
 T = TypeVar("T")
 

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import pytest
 
 from agentrt.testing.virtual import run_virtual
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
+from agentrt.toolbox.outcome import ToolOutcome
 
 T = TypeVar("T")
 

@@ -10,9 +10,10 @@ import pytest
 
 from agentrt.errors import ProviderThrottled
 from agentrt.testing.virtual import run_virtual
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
+from agentrt.toolbox.outcome import ToolOutcome
 
 
 def call(made: Tool[Any], arguments: str = "{}") -> ToolOutcome:

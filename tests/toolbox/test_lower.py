@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from agentrt.toolbox.lower import fit, to_builtins, to_json
+from agentrt.toolbox.lower import to_builtins, to_json
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -64,16 +64,3 @@ def test_every_json_like_value_becomes_valid_json(value: Any) -> None:
     json.loads(text)
     assert text.encode().decode() == text
     assert to_json(to_builtins(value)) == text
-
-
-@given(st.text(), st.integers(1, 60))
-def test_a_cut_text_keeps_whole_characters_within_the_limit_and_says_what_is_missing(text: str, limit: int) -> None:
-    fitted = fit(text, limit)
-    size = len(text.encode())
-    if size <= limit:
-        assert fitted == text
-        return
-    kept, marker = fitted.rsplit("\n", 1)
-    assert text.startswith(kept)
-    assert limit - 4 < len(kept.encode()) <= limit
-    assert marker == f"[cut here: {size - len(kept.encode()):,} of {size:,} bytes are left out]"

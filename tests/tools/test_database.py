@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from agentrt.errors import ToolInvalid
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool
+from agentrt.toolbox.outcome import ToolOutcome
 from agentrt_tools.database import Template, database_tools, sql_tool
 
 PRICE = Template(

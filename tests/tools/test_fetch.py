@@ -8,8 +8,9 @@ import pytest
 
 from agentrt.egress.egress import Egress
 from agentrt.errors import ToolInvalid
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context, Tell
+from agentrt.toolbox.outcome import ToolOutcome
 from agentrt_tools.fetch import fetch_tool
 
 

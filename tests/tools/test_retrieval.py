@@ -8,8 +8,9 @@ import pytest
 from agentrt.errors import ToolInvalid
 from agentrt.index.index import Chunk, Document
 from agentrt.index.sqlite import SqliteIndex
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context, Tell
+from agentrt.toolbox.outcome import ToolOutcome
 from agentrt_tools.retrieval import search_tool
 
 

@@ -14,9 +14,10 @@ from typing import Any, Concatenate, assert_type
 import httpx2
 
 from agentrt import Limits, Provider, ProviderThrottled, raise_for_provider
-from agentrt.toolbox.call import Caller, ToolOutcome
+from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool, tool
+from agentrt.toolbox.outcome import ToolOutcome
 from agentrt.toolbox.registry import Registry
 
 

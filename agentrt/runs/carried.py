@@ -1,0 +1,25 @@
+"""A run as it is carried: what its moves share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentrt.runs.control import Control
+from agentrt.runs.order import Order, Ports, Role
+from agentrt.runs.reads import Reads
+from agentrt.runs.record import Record
+
+
+@dataclass(eq=False)
+class Carried:
+    """What was asked, what has happened, and by what the moves reach the world.
+
+    `role` is the agent that goes on with it now, `reads` are its reads in flight, while it is being carried.
+    """
+
+    order: Order
+    ports: Ports
+    record: Record
+    control: Control
+    role: Role
+    reads: Reads = field(init=False)

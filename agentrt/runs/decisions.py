@@ -1,0 +1,68 @@
+"""What people say to a run that goes on, or that rests and waits for them."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from agentrt.errors import SettingInvalid
+from agentrt.events import ApprovalGiven, Fact, ToolReturned
+from agentrt.messages import ToolCall
+from agentrt.runs.state import RunState
+from agentrt.surrogates import mended_text
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """The call may run."""
+
+    call_id: str
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """The call may not run; the model is told the reason."""
+
+    call_id: str
+    reason: str = ""
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """The result of a call that the client ran (`@tool(run_in="client")`), in the text that the model reads."""
+
+    call_id: str
+    content: str
+    error: bool = False
+
+
+Decision = Approved | Denied | Returned
+
+
+def decided(state: RunState, decision: Decision, by: str | None = None) -> Fact:
+    """The fact that somebody decided so. The first answer counts: a call that waits no more takes none.
+
+    Raises:
+        SettingInvalid: no such call waits for that.
+    """
+    call = _waiting(state, decision)
+    match decision:
+        case Approved():
+            return ApprovalGiven(call_id=call.id, approved=True, by=by)
+        case Denied():
+            return ApprovalGiven(call_id=call.id, approved=False, reason=mended_text(decision.reason), by=by)
+        case Returned():
+            status, code = ("error", "client_failed") if decision.error else ("ok", None)
+            content = mended_text(decision.content)
+            return ToolReturned(call_id=call.id, name=call.name, status=status, content=content, code=code)  # type: ignore[arg-type]
+        case _:
+            assert_never(decision)
+
+
+def _waiting(state: RunState, decision: Decision) -> ToolCall:
+    given = isinstance(decision, Returned)
+    wanted = state.handed_out if given else state.waiting - state.handed_out
+    for call in state.open_calls:
+        if call.id == decision.call_id and call.id in wanted:
+            return call
+    what = "a result" if given else "a decision"
+    waiting = ", ".join(sorted(wanted)) or "none"
+    raise SettingInvalid(f'no call "{decision.call_id}" waits for {what}; waiting for one: {waiting}')

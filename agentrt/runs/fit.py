@@ -1,0 +1,174 @@
+"""A request made to fit its model's window, by trimming and, where that is not enough, by a summary.
+
+What is counted is an estimate and what is known of a window may be out of date. So the provider has the last word:
+where it finds a request too long, what it says of the window is remembered, and the turn is asked for once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from agentrt.errors import ContextTooLong
+from agentrt.events import ContextTrimmed, ModelReplied, Summarised
+from agentrt.gate.grant import Grant
+from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from agentrt.model.model import ModelRequest
+from agentrt.model.tokens import count_request
+from agentrt.runs.carried import Carried
+from agentrt.runs.context import Count, Plan, boundaries, covered, plan, summary_size, view
+from agentrt.runs.order import Candidate
+from agentrt.runs.state import Summary
+from agentrt.runs.summary import ask_for_summary, fitting_record, summary_request
+from agentrt.toolbox.results import READ_RESULT
+from agentrt.windows import ContextWindow, known
+
+T = TypeVar("T")
+Attempt = Callable[[ModelRequest, Grant], Awaitable[ModelReplied]]
+"""One attempt at the turn; the gate repeats it."""
+
+_REPLY = 16_000
+_SHARE = 8
+"""Tokens kept free for a reply that has no bound of its own: so many, or this part of a small window."""
+
+
+class Send(Protocol):
+    """Has something done with a request by the candidate, through its gate."""
+
+    def __call__(self, request: ModelRequest, work: Callable[[Grant], Awaitable[T]]) -> Awaitable[T]: ...
+
+
+class _Room(NamedTuple):
+    """How a window is divided, in tokens; `messages` is what is left for the conversation. None where nobody knows."""
+
+    window: int | None
+    reply: int
+    beside: int
+
+    @property
+    def messages(self) -> int | None:
+        return None if self.window is None else self.window - self.reply - self.beside
+
+
+class Fitting:
+    """Asks one candidate for a turn, with as much of the conversation as it can read."""
+
+    def __init__(self, run: Carried, candidate: Candidate, send: Send) -> None:
+        self._record = run.record
+        self._gauge = run.ports.gauge
+        self._agent = run.role.agent
+        self._name = candidate.name
+        self._model = candidate.model
+        self._send = send
+
+    async def ask(self, request: ModelRequest, attempt: Attempt) -> ModelReplied:
+        """Ask for the turn. `request` ends with all messages of the run's state, each as it is or as it is sent.
+
+        Raises:
+            ContextTooLong: what has to be sent does not fit. Nothing was sent then, or the provider has said so twice.
+        """
+        window = self._agent.window
+        if window is None:
+            return await self._send(request, partial(attempt, request))
+        try:
+            return await self._ask(request, window, attempt)
+        except ContextTooLong as error:
+            if not error.sent:
+                raise
+        return await self._ask(request, window, attempt)
+
+    async def _ask(self, request: ModelRequest, window: ContextWindow, attempt: Attempt) -> ModelReplied:
+        fitted = await self._fitted(request, window)
+        return await self._sent(fitted, partial(attempt, fitted))
+
+    async def _fitted(self, request: ModelRequest, window: ContextWindow) -> ModelRequest:
+        """The request with what fits of the conversation. Summaries that it takes are asked for and kept."""
+        state = self._record.state
+        said = len(request.messages) - len(state.messages)
+        lead, messages = request.messages[:said], request.messages[said:]
+        room, count = self._room(request, lead, window), self._gauge.counter(request.model)
+        fetch = any(tool is READ_RESULT for tool in request.tools)
+        summed_up, asked = False, window.summarise
+        while True:
+            summary = self._record.state.summary
+            now = plan(messages, count, room.messages, window, summary=summary, fetch=fetch)
+            if now.covers is None or not asked:
+                break
+            asked = await self._sum_up(request, messages, now.covers, room)
+            summed_up = summed_up or asked
+        if not now.fits:
+            raise self._too_long(now, room, count)
+        if now.trimmed or summed_up:
+            self._record.tell(
+                ContextTrimmed(
+                    before=room.beside + now.whole,
+                    after=room.beside + now.tokens,
+                    shortened=now.shortened,
+                    summarised=covered(messages, summary),
+                )
+            )
+        return replace(request, messages=(*lead, *now.view))
+
+    def _room(self, request: ModelRequest, lead: tuple[Message, ...], window: ContextWindow) -> _Room:
+        told = window.tokens
+        if told is not None and self._name != self._agent.model:
+            told = min(told, known(self._name) or told)  # it was said of the agent's own model
+        whole = self._gauge.windows.of(self._name, told)
+        reply = request.max_output_tokens or min(_REPLY, (whole or 0) // _SHARE)
+        return _Room(whole, reply, count_request(replace(request, messages=lead)).tokens)
+
+    async def _sum_up(self, request: ModelRequest, messages: Sequence[Message], covers: int, room: _Room) -> bool:
+        """Let the model sum up as much of the first `covers` messages as it can read at once; says whether it did."""
+        assert room.window is not None and room.messages is not None
+        limit, tokens = room.window - room.reply, summary_size(room.messages)
+        start = covered(messages, self._record.state.summary)
+        earlier = self._record.state.summary if start else None
+        ask = partial(summary_request, request.model, tokens=tokens, max_output_tokens=request.max_output_tokens)
+        ends = [end for end in boundaries(messages, start) if end <= covers]
+        found = fitting_record(messages, earlier, ends, lambda text: count_request(ask(text)).tokens <= limit)
+        if found is None:
+            return False
+        end, text = found
+        asking = ask(text)
+        reply = await self._sent(asking, partial(ask_for_summary, self._model, asking))
+        summary = Summary(reply.text, end)
+        count = self._gauge.counter(request.model)
+        before, after = (sum(map(count, view(messages, one))) for one in (earlier, summary))
+        useful = bool(reply.text) and after < before
+        if not useful:  # it was paid for all the same
+            summary = earlier or Summary("", 0)
+        await self._record.keep(Summarised(text=summary.text, covers=summary.covers, usage=reply.usage))
+        return useful
+
+    async def _sent(self, request: ModelRequest, work: Callable[[Grant], Awaitable[T]]) -> T:
+        """Have it sent, and remember what its provider says of the window."""
+        try:
+            return await self._send(request, work)
+        except ContextTooLong as error:
+            asked = count_request(request).tokens + (request.max_output_tokens or 0)
+            self._gauge.windows.refused(self._name, str(error), asked)
+            raise
+
+    def _too_long(self, now: Plan, room: _Room, count: Count) -> ContextTooLong:
+        longest = f"; the longest part is {_name(now.longest)}, {count(now.longest)} tokens" if now.longest else ""
+        return ContextTooLong(
+            f"the conversation does not fit the window of {self._name}: expected at most {room.messages} tokens "
+            f"({room.window}, less {room.reply} for the reply and {room.beside} for instructions and tools), and what "
+            f"has to be sent is {now.tokens}{longest}",
+            sent=False,
+        )
+
+
+def _name(message: Message) -> str:
+    match message:
+        case UserMessage():
+            return "what the user said"
+        case ToolMessage():
+            return f'a result of the tool "{message.name}"'
+        case AssistantMessage():
+            return "a reply of the model"
+        case SystemMessage():
+            return "an instruction"

@@ -1,0 +1,42 @@
+"""What a Runtime knows of windows, and how long messages are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from agentrt.messages import Message
+from agentrt.model.model import ModelRequest
+from agentrt.model.tokens import count_request
+from agentrt.runs.context import Count
+from agentrt.windows import Windows
+
+_REMEMBERED = 50_000
+"""Counts kept, some 150 bytes each."""
+
+_EMPTY = count_request(ModelRequest(model="", messages=())).tokens
+"""Tokens of a request without messages."""
+
+
+class Gauge:
+    """Each message is counted once, however often it is sent, and the same in every run that has it in its thread.
+
+    A count is found again by the hash of what was counted, so nothing of a conversation is kept.
+    """
+
+    def __init__(self) -> None:
+        self.windows = Windows()
+        self._counts: dict[tuple[str, int], int] = {}
+
+    def counter(self, model: str) -> Count:
+        """Counts messages as `model`, without its provider, does."""
+        return partial(self._count, model)
+
+    def _count(self, model: str, message: Message) -> int:
+        key = (model, hash(message))
+        tokens = self._counts.get(key)
+        if tokens is None:
+            if len(self._counts) >= _REMEMBERED:
+                del self._counts[next(iter(self._counts))]
+            tokens = count_request(ModelRequest(model=model, messages=(message,))).tokens - _EMPTY
+            self._counts[key] = tokens
+        return tokens

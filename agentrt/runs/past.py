@@ -1,0 +1,98 @@
+"""What stands before a run: those it has to wait for, and the conversation it goes on with."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from agentrt.events import RunStarted
+from agentrt.journal.journal import Journal
+from agentrt.runs.chain import Chain, Fork, Said
+from agentrt.runs.state import RunState
+
+
+class Ahead(Protocol):
+    """A run that stands in front in the same thread. Its `epoch` is 0 before it has begun."""
+
+    run_id: str
+
+    @property
+    def epoch(self) -> int: ...
+    async def wait(self) -> None: ...
+
+
+class Past:
+    """Of one run. Whoever asks in line asks for the `history`, who leaves the line before only for the `previous`.
+
+    Args:
+        thread: None for a run of no thread.
+        ahead: Runs that live here and joined the thread before.
+        held: Threads in which no run may begin right now, and until when.
+        fork: Where the run goes on from, if not at the end of its thread.
+        taken: How the run began, if it did so before.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a place in a thread consists of
+        self,
+        journal: Journal,
+        chain: Chain,
+        thread: str | None,
+        ahead: Sequence[Ahead],
+        held: Mapping[str, Future[None]],
+        *,
+        fork: Fork | None = None,
+        taken: RunStarted | None = None,
+    ) -> None:
+        self._journal = journal
+        self._chain = chain
+        self._thread = thread
+        self._ahead = tuple(ahead)
+        self._held = held
+        self._fork = fork
+        self._taken = taken
+
+    async def history(self) -> tuple[str | None, RunState]:
+        """Wait for the runs ahead; the run before, and the state this one begins in.
+
+        Raises:
+            SettingInvalid: it is to go on from a run that does not exist, or has not ended.
+            JournalFailed: a run of the conversation cannot be read.
+        """
+        for one in self._ahead:
+            await one.wait()
+        while self._thread is not None and (until := self._held.get(self._thread)) is not None:
+            await asyncio.shield(until)
+        previous = await self._before()
+        said = Said() if previous is None else await self._chain.upto(previous)
+        self._ahead = ()  # or each run would keep all before it alive
+        return previous, said.state
+
+    async def previous(self) -> str | None:
+        """The run before, as far as one can know without waiting for the runs ahead.
+
+        Raises:
+            SettingInvalid: it is to go on from a run that does not exist.
+            JournalFailed: the journal cannot be read.
+        """
+        if self._fork is not None:
+            return await self._chain.branching(self._fork, ended=False)
+        for one in reversed(self._ahead):
+            # One that waits will begin - unless its id is taken: then the journal has it already.
+            if one.epoch or not await self._journal.read(one.run_id):
+                return one.run_id
+        return None if self._thread is None else await self._journal.last(self._thread)
+
+    async def _before(self) -> str | None:
+        """The run before, now that those ahead are over. Those that never began do not count."""
+        if self._taken is not None:
+            return self._taken.previous
+        if self._fork is not None:
+            return await self._chain.branching(self._fork)
+        if self._thread is None:
+            return None
+        last = await self._journal.last(self._thread)
+        begun = [one.run_id for one in self._ahead if one.epoch]
+        # They may have begun in another order than they stood in; but a newer one of another process is behind them.
+        return begun[-1] if begun and last in {one.run_id for one in self._ahead} else last

@@ -1,0 +1,81 @@
+"""What runs are supplied with: the models of their agents, the gates of their tools, and work that goes on beside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agentrt.agent import Agent
+from agentrt.journal.journal import Journal
+from agentrt.model.tokens import warm
+from agentrt.runs.order import Candidate, Ports
+from agentrt.runs.places import Places
+from agentrt.services import Service, Services
+from agentrt.toolbox.call import Caller
+
+logger = logging.getLogger(__name__)
+
+
+class Supplies:
+    """One for all runs of a Runtime. `beside` lets something go on beside them, if they can begin at all yet."""
+
+    def __init__(
+        self,
+        services: Services,
+        journal: Journal,
+        caller: Caller,
+        now: Callable[[], float],
+        beside: Callable[[Coroutine[Any, Any, None], str], bool],
+    ) -> None:
+        self._services = services
+        self._journal = journal
+        self._caller = caller
+        self._now = now
+        self._beside = beside
+        self._places = Places()
+        self._warmed: set[str] = set()
+
+    def ports(self, agent: Agent[Any]) -> Ports:
+        """By what a run of this agent reaches the world.
+
+        Raises:
+            ProviderUnknown, KeyMissing: one of its models, or of its tools' providers, cannot be asked.
+            SettingInvalid: a tool brings a provider along that differs from another of its name.
+        """
+        gate_of = self._services.gate
+        for tool in agent.registry:
+            if tool.provider is not None:
+                gate_of(tool.provider)  # who names nobody's provider is told so before anything is asked
+        self._candidates(agent)
+        return Ports(
+            journal=self._journal,
+            candidates_of=self._candidates,
+            caller=self._caller,
+            gate_of=gate_of,
+            now=self._now,
+            places=self._places,
+        )
+
+    def service(self, model: str) -> Service:
+        """Who serves "provider:model"; raises as `Services.of` does."""
+        service = self._services.of(model)
+        provider = service.provider
+        if provider.limits.tokens is not None and provider.transport is None and provider.name not in self._warmed:
+            # Until the ranks are read, in a thread, reservations are estimates.
+            name = model.partition(":")[2]
+            if self._beside(_warm(name), f"token ranks of {name}"):
+                self._warmed.add(provider.name)
+        return service
+
+    def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
+        services = ((name, self.service(name)) for name in (agent.model, *agent.fallbacks))
+        return tuple(Candidate(name, service.model, service.gate) for name, service in services)
+
+
+async def _warm(model: str) -> None:
+    """Without ranks, tokens are estimated: no run ends for want of them."""
+    try:
+        await warm(model)
+    except (ImportError, OSError, ValueError):
+        logger.warning("token counts of %s stay estimates", model, exc_info=True)

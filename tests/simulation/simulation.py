@@ -1,0 +1,385 @@
+"""A world in which a plan comes true, on a virtual clock; `lived` gives what was wrong with it.
+
+The world is what outlives a process: the disk, the book of deeds, the provider. A process is a `Runtime` with its
+clients. One process after the other lives in the same loop, so the clock goes on; when one dies, its journal fails
+whatever comes, its deeds count for nothing, and what is left of it is cleared away before the next begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from random import Random
+from typing import Any
+
+from agentrt import Limits, Provider, Runtime
+from agentrt.errors import JournalFailed, RunFailed, SettingInvalid
+from agentrt.events import AnyEvent, Fact, RunEnded, RunResumed, RunStarted
+from agentrt.runs.owner import Run
+from agentrt.runs.state import RunState, fold
+from agentrt.testing import InlineThreads, InMemoryTransport, Limited, ScriptedModel, assert_no_leaks, call, reply, run_virtual
+from agentrt.testing.faults import none
+from agentrt.testing.virtual import VirtualLoop
+from agentrt.verbs import run as run_verb
+from agentrt.verbs import stream
+from tests.simulation import invariants
+from tests.simulation.journal import Desk, Disk
+from tests.simulation.plan import Asked, Cut, Life, Plan
+from tests.simulation.provider import FAULTS, drawn
+from tests.simulation.shop import AGENTS, READS, REPEATABLE, STRAGGLERS, Book, Till
+
+WALL = 1_700_000_000.0
+"""Seconds since 1970 when the loop's clock shows 0: the clock of the wall goes with it, from one process to the next."""
+
+HAND = (reply("Well.", calls=[call("look"), call("pay", seconds=0.01)], pieces=2), reply("Handed over.", pause=0.01))
+"""What the model says to an agent that a tool asked."""
+
+
+class World:
+    """What outlives the processes, and the complaints about all of them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.disk = Disk()
+        self.book = Book()
+        self.complaints: list[str] = []
+        self.log: list[str] = []
+        self.done: Counter[str] = Counter()
+        self.cancelled: set[str] = set()
+        self.never: set[str] = set()  # cancelled before they began
+        self.asked = {one.name: one for one in plan.asked}
+        self.model = ScriptedModel(self.script)
+        chance = Random(f"{plan.seed}: faults")
+        for name in plan.first:
+            self.model.faults.then(FAULTS[name](chance) if name else none)
+        self.model.faults.afterwards(drawn(chance, plan.faults, lambda name: self.done.update((f"fault {name}",))))
+
+    def script(self, asked: dict[str, Any]) -> Any:
+        """The turn that follows from the conversation: by who asked last, and what was answered since."""
+        turns, answered = HAND, 0
+        for message in reversed(asked["messages"]):
+            if message["role"] == "assistant":
+                answered += 1
+            elif message["role"] == "user":
+                asked_for = self.asked.get(message["content"])
+                turns = asked_for.turns if asked_for else HAND
+                break
+        return turns[min(answered, len(turns) - 1)]
+
+    def providers(self) -> list[Provider]:
+        handler = Limited(self.model.faults, *self.plan.windows) if self.plan.windows else self.model.faults
+        transport = InMemoryTransport(handler)
+
+        def provider(name: str, limits: Limits) -> Provider:
+            return Provider(
+                name=name, base_url="http://m.invalid/v1", limits=limits, profile="openai", transport=transport
+            )
+
+        return [
+            provider("model", self.plan.limits),
+            provider("backup", Limits()),
+            provider("crm", Limits(concurrency=2)),
+        ]
+
+    def cut(self, in_time: bool) -> None:
+        """A run or a process was told to end; in time, if it had not ended."""
+        self.done["cuts" if in_time else "cuts that came too late"] += 1
+
+    def complain(self, complaints: Iterable[str], of: str = "") -> None:
+        self.complaints += (f"{of}: {complaint}" if of else complaint for complaint in complaints)
+
+    def facts(self, run_id: str) -> list[Fact]:
+        return list(self.disk._facts.get(run_id, {}).values())
+
+    async def before(self, run_id: str) -> RunState:
+        """The state in which a run begins that knows the runs of its thread in front of it.
+
+        A run that ended before its turn came never knew them.
+        """
+        facts = self.facts(run_id)
+        messages: list[Any] = []
+        resumed = any(isinstance(fact, RunResumed) for fact in facts)
+        if isinstance(started := facts[0], RunStarted) and started.thread and (started.previous or resumed):
+            for row in await self.disk.runs(thread=started.thread):
+                if row.run_id == run_id:
+                    break
+                messages += fold(self.facts(row.run_id)).transcript
+        return RunState(messages=tuple(messages))
+
+    # ---- when a process is over, and when all is ------------------------------------------------------------
+
+    async def after_life(self, process: Process) -> None:
+        """Look at what the process left, and at what its clients saw of it."""
+        for run_id, acknowledged in self.disk.acknowledged.items():
+            self.complain(invariants.kept(acknowledged, self.facts(run_id)), run_id)
+        self.complain(invariants.all_back(process.runtime.statistics()))
+        for run in process.runs:
+            facts = self.facts(run.run_id)
+            if facts and not process.desk.dead and isinstance(facts[-1], RunEnded):
+                self.complain(invariants.folds(facts, await self.before(run.run_id), run.state), run.run_id)
+                self.complain(invariants.valid(run.state.messages), run.run_id)
+        for run_id, after, events in process.seen:
+            acknowledged = self.disk.acknowledged.get(run_id, [])
+            self.complain(invariants.watched(events, acknowledged, after=after), run_id)
+            if after == 0:
+                self.complain(invariants.redrawn(events), run_id)
+
+    async def in_the_end(self) -> None:
+        """Every run that was asked for has ended, once and well."""
+        rows = await self.disk.runs()
+        for missing in {one.name for one in self.plan.asked} - {row.run_id for row in rows} - self.never:
+            self.complain([f"{missing} never began"])
+        for row in rows:
+            facts = self.facts(row.run_id)
+            for check in (
+                invariants.numbered,
+                invariants.ended_once,
+                invariants.in_turn,
+                invariants.never_internal,
+            ):
+                self.complain(check(facts), row.run_id)
+            self.complain(self._rightly_ended(facts), row.run_id)
+            messages = (await self.before(row.run_id)).messages
+            self.complain(invariants.valid(fold(facts, RunState(messages=messages)).messages), row.run_id)
+            self.done["runs"] += 1
+            self.done["facts"] += len(facts)
+            self.done["resumptions"] += sum(isinstance(fact, RunResumed) for fact in facts)
+            if isinstance(facts[-1], RunEnded):
+                self.done[f"ended as {facts[-1].outcome}"] += 1
+        self.complain(invariants.facts_before_deeds(self.book.deeds))
+        self.complain(invariants.once(self.book.deeds, REPEATABLE))
+        self.done["deeds"] += len(self.book.deeds)
+
+    def _rightly_ended(self, facts: list[Fact]) -> Iterator[str]:
+        started, ended = facts[0], facts[-1]
+        if not isinstance(started, RunStarted) or not isinstance(ended, RunEnded):
+            return
+        if ended.outcome == "cancelled" and started.run_id in self.asked and started.run_id not in self.cancelled:
+            yield "it was cancelled, and nobody asked for that"
+        if ended.outcome == "deadline" and ended.at < started.ends_at - 1e-3:
+            yield f"its deadline passed {started.ends_at - ended.at:g} s early"
+        if not set(ended.stragglers) <= STRAGGLERS:
+            yield f"stragglers {ended.stragglers}"
+
+
+class Process:
+    """One life: a Runtime, and the clients that begin, resume, watch and cancel runs in it."""
+
+    def __init__(self, world: World, life: Life, number: int) -> None:
+        self.world = world
+        self.life = life
+        self.number = number
+        self.chance = Random(f"{world.plan.seed}: process {number}")
+        self.over = asyncio.Event()
+        self.desk = Desk(
+            world.disk,
+            self.chance,
+            delay=life.delay,
+            dies_at=life.dies_at,
+            loses=life.loses,
+            on_death=self.over.set,
+        )
+        self.till = Till(world.book, self.desk)
+        self.runtime = Runtime(
+            providers=world.providers(),
+            journal=self.desk,
+            random=Random(f"{world.plan.seed}: ids of {number}"),
+            threads=InlineThreads(),
+            environ={},
+            on_exit="suspend" if life.by == "suspend" else "cancel",
+        )
+        self.runs: list[Run] = []
+        self.seen: list[tuple[str, int, list[AnyEvent]]] = []
+        self.leaving = False
+
+    async def live(self) -> None:
+        """Until all runs have ended, or the process does."""
+        loop = asyncio.get_running_loop()
+        async with assert_no_leaks():
+            with _only_stragglers(self.world):
+                async with self.runtime:
+                    self.runtime._epoch = WALL
+                    crowd, over = loop.create_task(self._crowd()), loop.create_task(self.over.wait())
+                    if self.life.cut is not None:
+                        _at(self.life.cut, self._end)
+                    await asyncio.wait([crowd, over], return_when=asyncio.FIRST_COMPLETED)
+                    over.cancel()
+                    self.leaving = True
+                    if self.life.by == "cancel":
+                        self.world.cancelled.update(self.runtime._runs)
+            await crowd
+            await self.world.after_life(self)
+
+    def _end(self) -> None:
+        """The process ends before its runs do, if any is left."""
+        self.world.cut(bool(self.runtime._runs))
+        if self.life.by == "death":
+            self.desk.die()
+        self.over.set()
+
+    async def _crowd(self) -> None:
+        """All clients: who resumes what is left, then who asks for what has not begun."""
+        known = {row.run_id for row in await self.world.disk.runs()}
+        async with asyncio.TaskGroup() as group:
+            with self._until_over():
+                for started in await self.runtime.unfinished():
+                    run = await self.runtime.resume(started.run_id, AGENTS[started.agent], deps=self.till)
+                    if asked := self.world.asked.get(started.run_id):
+                        self._cut(asked, run.cancel)
+                    self._watch(run, group)
+                    group.create_task(self._see_end(run))
+            for asked in self.world.plan.asked:
+                if asked.name not in known:
+                    group.create_task(self._client(asked, group))
+
+    async def _client(self, asked: Asked, group: asyncio.TaskGroup) -> None:
+        if asked.begins:
+            await asyncio.sleep(asked.begins)
+        if asked.by == "handle":
+            with self._until_over():
+                run = self.runtime.start(AGENTS[asked.agent], asked.name, deps=self.till, **_options(asked))
+                self._cut(asked, run.cancel)
+                self._watch(run, group, asked.pause)
+                await self._see_end(run)
+            return
+        verb = group.create_task(self._by_verb(asked) if asked.by == "verb" else self._by_stream(asked))
+        self._cut(asked, verb.cancel)
+        while (begun := self.runtime.find(asked.name)) is None and not verb.done():
+            await asyncio.sleep(0)
+        if begun is None and verb.cancelled():
+            self.world.never.add(asked.name)
+        elif begun is not None:
+            self._watch(begun, group, asked.pause)
+            await self._see_end(begun)
+
+    async def _by_verb(self, asked: Asked) -> None:
+        with self._until_over(), suppress(RunFailed):
+            await run_verb(AGENTS[asked.agent], asked.name, deps=self.till, runtime=self.runtime, **_options(asked))
+
+    async def _by_stream(self, asked: Asked) -> None:
+        """Leave after some events; that cancels the run."""
+        agent, left = AGENTS[asked.agent], self.chance.randrange(1, 60)
+        with self._until_over():
+            async with stream(agent, asked.name, deps=self.till, runtime=self.runtime, **_options(asked)) as running:
+                async for _ in running:
+                    left -= 1
+                    if left == 0:
+                        self.world.cancelled.add(asked.name)
+                        break
+
+    @contextmanager
+    def _until_over(self) -> Iterator[None]:
+        """A client of a process that is over, or whose journal fails, learns of that."""
+        try:
+            yield
+        except JournalFailed:
+            if not self.desk.dead and self.life.loses is None:
+                raise
+        except SettingInvalid:
+            if not self.leaving:
+                raise
+
+    def _cut(self, asked: Asked, cancel: Callable[[], object]) -> None:
+        def cut() -> None:
+            self.world.cancelled.add(asked.name)
+            facts = self.world.facts(asked.name)
+            self.world.cut(not (facts and isinstance(facts[-1], RunEnded)))
+            cancel()
+
+        if asked.cut is not None and asked.cut.life in (None, self.number):
+            _at(asked.cut, cut)
+
+    def _watch(self, run: Run, group: asyncio.TaskGroup, pause: float = 0.0) -> None:
+        """Two readers: from the beginning, and from somewhere."""
+        self.runs.append(run)
+        for after in {0, self.chance.choice((0, run.head, run.head + 3))}:
+            group.create_task(self._read(run, after, pause))
+
+    async def _read(self, run: Run, after: int, pause: float) -> None:
+        events: list[AnyEvent] = []
+        self.seen.append((run.run_id, after, events))
+        acknowledged = self.world.disk.acknowledged
+        with self._until_over():
+            async for event in run.events(after):
+                if isinstance(event, Fact) and event.seq > acknowledged[run.run_id][-1].seq:
+                    self.world.complain([f"fact {event.seq} was shown before it was acknowledged"], run.run_id)
+                events.append(event)
+                if pause:
+                    await asyncio.sleep(pause)
+
+    async def _see_end(self, run: Run) -> None:
+        with self._until_over():
+            try:
+                answer = await run.answer()
+            except RunFailed as failed:
+                answer = failed.answer
+            if answer.messages != run.state.messages:
+                self.world.complain(["the answer is not the state's"], run.run_id)
+
+
+def _at(moment: Cut, do: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    if moment.steps is None:
+        loop.call_later(moment.seconds, do)
+    else:
+        loop.at_step(moment.steps, (lambda: loop.call_soon(do)) if moment.behind else do)
+
+
+def _options(asked: Asked) -> dict[str, Any]:
+    return {"run_id": asked.name, **asked.options}
+
+
+@contextmanager
+def _only_stragglers(world: World) -> Iterator[None]:
+    """What a Runtime warns of when it is left are stubborn tools."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        yield
+    for one in told:
+        names = str(one.message).rpartition(": ")[2].split(", ")
+        if not set(names) <= STRAGGLERS:
+            world.complain([str(one.message)])
+        world.done["stragglers"] += len(names)
+
+
+class _Log(logging.Handler):
+    """What is logged is told with the complaints; an error is one itself."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.WARNING)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        into = self._world.complaints if record.levelno >= logging.ERROR else self._world.log
+        into.append(self.format(record))
+
+
+async def _live(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, mishap: world.complain([repr(mishap)]))
+    for number, life in enumerate(world.plan.lives):
+        world.disk.begin()
+        await Process(world, life, number).live()
+        world.done["lives"] += 1
+    await world.in_the_end()
+
+
+def lived(plan: Plan) -> World:
+    """The plan come true; `complaints` is empty if all that must hold held."""
+    world = World(plan)
+    logger, log = logging.getLogger("agentrt"), _Log(world)
+    logger.addHandler(log)
+    propagates, logger.propagate = logger.propagate, False
+    try:
+        run_virtual(_live(world), order=Random(f"{plan.seed}: order"))
+    finally:
+        logger.removeHandler(log)
+        logger.propagate = propagates
+    gc.collect()
+    return world
