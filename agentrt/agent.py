@@ -11,6 +11,7 @@ import msgspec
 from agentrt.errors import SettingInvalid
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import D_contra, Registry
+from agentrt.windows import ContextWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ class Agent(Generic[D_contra]):
         temperature: As the provider defines it; None leaves it to the provider.
         options: Further fields of the provider's requests, sent as they are, e.g. {"reasoning_effort": "low"}.
             A fallback of another provider goes without.
+        window: What becomes of a conversation that the model cannot read at once; None sends it whole, come what may.
 
     Raises:
         SettingInvalid: no name, or a model that does not name its provider.
@@ -80,6 +82,7 @@ class Agent(Generic[D_contra]):
     max_output_tokens: int | None = None
     temperature: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    window: ContextWindow | None = field(default_factory=ContextWindow)
     registry: Registry[D_contra] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

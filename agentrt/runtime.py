@@ -31,6 +31,7 @@ from agentrt.journal.address import open_journal
 from agentrt.journal.journal import Journal
 from agentrt.messages import Message
 from agentrt.model.embeddings import OpenAIEmbeddings
+from agentrt.prices import Price
 from agentrt.providers import Provider
 from agentrt.runs.asked import RunOptions, as_order, as_priority
 from agentrt.runs.conversations import Conversations
@@ -43,7 +44,9 @@ from agentrt.runs.threads import Threads
 from agentrt.services import Services
 from agentrt.supplies import Supplies
 from agentrt.toolbox.call import Caller
+from agentrt.toolbox.processes import Processes
 from agentrt.toolbox.threads import Threads as ToolThreads
+from agentrt.toolbox.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from agentrt.pipeline.embedding import GateEmbedder
@@ -70,6 +73,7 @@ class Runtime:
             stops them and leaves them unfinished in the journal, to be resumed.
         leases: Hands out limits that are shared with other processes, e.g. `RedisLeases("redis://...")`; closed with
             the Runtime. Without, each process keeps to the limits by itself.
+        prices: Of models, by "provider:model", where `agentrt.prices` has none or others.
 
     Raises:
         SettingInvalid: two different providers of one name, or a journal that is none.
@@ -86,16 +90,20 @@ class Runtime:
         environ: Mapping[str, str] = os.environ,
         on_exit: Literal["cancel", "suspend"] = "cancel",
         leases: Leases | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         if grace < 0:
             raise SettingInvalid(f"Runtime(grace={grace}): expected 0 or more seconds")
         self._journal = open_journal(journal) if isinstance(journal, str) else journal
         self._random = random or Random()  # noqa: S311 - jitter and ids, no secrets
         self._on_exit = on_exit
-        self._caller = Caller(threads=threads, grace=grace)
+        self._processes = Processes()
+        self._caller = Caller(
+            threads=threads, processes=self._processes, watchdog=Watchdog(), grace=grace, random=self._random
+        )
         self._leases = leases
         self._services = Services(providers, environ, self._random, self.now, leases, self._tend)
-        self._supplies = Supplies(self._services, self._journal, self._caller, self.now, self._beside)
+        self._supplies = Supplies(self._services, self._journal, self._caller, self.now, self._beside, prices or {})
         self._runs: dict[str, Run] = {}
         self._taking: set[str] = set()  # being resumed: theirs is no `Run` yet
         self._conversations = Conversations(self._journal)
@@ -142,7 +150,7 @@ class Runtime:
             ProviderUnknown, KeyMissing: one of them cannot.
             SettingInvalid: a tool brings a provider along that differs from another of its name.
         """
-        self._supplies.ports(agent)
+        self._supplies.ports(agent, agent.budget)
 
     def embedder(self, model: str, *, dims: int | None = None, priority: Priority = "background") -> GateEmbedder:
         """Vectors by a provider's model, "provider:model", through the gate that runs of that provider use.
@@ -190,6 +198,7 @@ class Runtime:
             if self._leases is not None:
                 held.push_async_callback(self._leases.close)
             held.push_async_callback(self._journal.aclose)
+            held.push_async_callback(self._processes.aclose)
             held.callback(self._caller.close)
             for _, service in self._services:
                 held.push_async_callback(service.model.aclose)
@@ -222,7 +231,7 @@ class Runtime:
         """
         self._admit(options.get("thread"), options.get("run_id"))
         order = as_order(agent, input, deps, options, now=self.now(), random=self._random)
-        ports = self._supplies.ports(agent)
+        ports = self._supplies.ports(agent, order.budget)
         whole = ENCLOSING.get()
         if whole is not None and whole.run_id in self._runs:
             bounded = options.get("deadline") is None
@@ -282,7 +291,7 @@ class Runtime:
             JournalFailed: the run cannot be read or taken.
         """
         self._admit(None, run_id)
-        ports = self._supplies.ports(agent)
+        ports = self._supplies.ports(agent, agent.budget)
         self._taking.add(run_id)
         try:
             taken = await take_over(self._journal, run_id, agent.name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from agentrt.agent import Agent
+from agentrt.agent import Agent, Budget
+from agentrt.errors import SettingInvalid
 from agentrt.journal.journal import Journal
 from agentrt.model.tokens import warm
+from agentrt.prices import Price, price_of
+from agentrt.runs.gauge import Gauge
 from agentrt.runs.order import Candidate, Ports
 from agentrt.runs.places import Places
 from agentrt.services import Service, Services
@@ -27,19 +30,23 @@ class Supplies:
         caller: Caller,
         now: Callable[[], float],
         beside: Callable[[Coroutine[Any, Any, None], str], bool],
+        prices: Mapping[str, Price],
     ) -> None:
         self._services = services
         self._journal = journal
         self._caller = caller
         self._now = now
         self._beside = beside
+        self._prices = prices
         self._places = Places()
+        self._gauge = Gauge()
         self._warmed: set[str] = set()
 
-    def ports(self, agent: Agent[Any]) -> Ports:
+    def ports(self, agent: Agent[Any], budget: Budget) -> Ports:
         """By what a run of this agent reaches the world.
 
         Raises:
+            SettingInvalid: the budget is one of money, and the price of a model is not known.
             ProviderUnknown, KeyMissing: one of its models, or of its tools' providers, cannot be asked.
             SettingInvalid: a tool brings a provider along that differs from another of its name.
         """
@@ -47,13 +54,19 @@ class Supplies:
         for tool in agent.registry:
             if tool.provider is not None:
                 gate_of(tool.provider)  # who names nobody's provider is told so before anything is asked
-        self._candidates(agent)
+        unpriced = [one.name for one in self._candidates(agent) if one.price is None]
+        if budget.usd is not None and unpriced:
+            raise SettingInvalid(
+                f'Budget(usd={budget.usd}): the price of "{unpriced[0]}" is not known; say it: '
+                f'Runtime(prices={{"{unpriced[0]}": Price(input=..., output=...)}}), in US dollars per million tokens'
+            )
         return Ports(
             journal=self._journal,
             candidates_of=self._candidates,
             caller=self._caller,
             gate_of=gate_of,
             now=self._now,
+            gauge=self._gauge,
             places=self._places,
         )
 
@@ -70,7 +83,9 @@ class Supplies:
 
     def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
         services = ((name, self.service(name)) for name in (agent.model, *agent.fallbacks))
-        return tuple(Candidate(name, service.model, service.gate) for name, service in services)
+        return tuple(
+            Candidate(name, service.model, service.gate, price_of(name, self._prices)) for name, service in services
+        )
 
 
 async def _warm(model: str) -> None:

@@ -138,9 +138,9 @@ _LIMIT = re.compile(
     rf"|context (?:window|size|length) of (?:only )?{_N}",  # llama-cpp-python, LM Studio
     re.IGNORECASE,
 )
-_COUNTED = re.compile(
+_SENT = re.compile(
     rf"resulted in {_N} tokens"
-    rf"|requested (?:about )?{_N} tokens"
+    rf"|\({_N} (?:in the messages|in your prompt|of text input)"
     rf"|request has {_N} input tokens"
     rf"|too long: {_N} tokens"
     rf"|input token count \(?{_N}"
@@ -149,6 +149,7 @@ _COUNTED = re.compile(
     rf"|\(requested: {_N}",
     re.IGNORECASE,
 )
+"""What the provider counted of the request, without the reply."""
 
 
 class Windows:
@@ -157,21 +158,25 @@ class Windows:
     def __init__(self) -> None:
         self._learned: dict[str, int] = {}
 
-    def of(self, model: str, told: int | None = None) -> int | None:
-        """The window of "provider:model"; `told` is what the user says of it. None if nobody knows."""
-        bounds = [bound for bound in (told or known(model), self._learned.get(model)) if bound is not None]
+    def of(self, model: str, told: int | None = None, ratio: float = 1.0) -> int | None:
+        """The window of "provider:model"; `told` is what the user says of it. None if nobody knows.
+
+        `ratio` is how many tokens the provider counts for one of ours.
+        """
+        bound, learned = told or known(model), self._learned.get(model)
+        bounds = ([] if bound is None else [int(bound / ratio)]) + ([] if learned is None else [learned])
         return min(bounds, default=None)
 
-    def refused(self, model: str, words: str, asked: int) -> None:
-        """A request of `asked` tokens, those of the reply included, was too long; the provider said so in `words`.
+    def refused(self, model: str, words: str, sent: int, reply: int) -> None:
+        """A request of `sent` tokens that asked for up to `reply` was too long; the provider said so in `words`.
 
-        Without a figure that explains it, four fifths of what was asked count as the window.
+        Without a figure that explains it, four fifths of the two count as the window.
         """
-        limit, counted = _number(_LIMIT, words), _number(_COUNTED, words)
-        if limit is not None and counted:
-            limit = int(limit * min(1.0, max(0.5, asked / counted)))  # it counts more than we do
-        if limit is None or limit >= asked:
-            limit = asked * 4 // 5
+        limit, counted = _number(_LIMIT, words), _number(_SENT, words)
+        if limit is not None and counted is not None:
+            limit = int(limit * min(2.0, max(0.5, sent / counted)))
+        if limit is None or limit >= sent + reply:
+            limit = (sent + reply) * 4 // 5
         self._learned[model] = max(SMALLEST, min(limit, self._learned.get(model, limit)))
 
 

@@ -62,9 +62,9 @@ def test_what_the_user_says_counts_before_what_is_known() -> None:
 
 TOO_LONG = """
 This model's maximum context length is 4097 tokens. However, your messages resulted in 5613 tokens. | 4097 | 5613
-maximum context length is 16384 tokens. However, you requested 122946 tokens (112946 in the messages, | 16384 | 122946
+maximum context length is 16384 tokens. However, you requested 122946 tokens (112946 in the messages, 1 | 16384 | 112946
 maximum context length is 4096 tokens and your request has 2104 input tokens (2000 > 4096 - 2104). | 4096 | 2104
-This endpoint's maximum context length is 32768 tokens. However, you requested about 42832 tokens | 32768 | 42832
+maximum context length is 32768 tokens. However, you requested about 42832 tokens (42832 of text input) | 32768 | 42832
 Input tokens exceed the configured limit of 272,000 tokens. Your messages resulted in 297,006 tokens. | 272000 | 297006
 prompt is too long: 213462 tokens > 200000 maximum | 200000 | 213462
 input length and `max_tokens` exceed context limit: 198000 + 20000 > 200000, decrease input length | 200000 |
@@ -85,34 +85,37 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("words", "limit", "counted"), REFUSALS)
 def test_a_window_that_the_refusal_names_is_learned(words: str, limit: int, counted: int | None) -> None:
-    windows, asked = Windows(), counted or limit + 1
-    windows.refused("vllm:own", words, asked)
-    assert windows.of("vllm:own") == (limit if asked > limit else asked * 4 // 5)
+    windows, sent = Windows(), counted or limit + 1
+    windows.refused("vllm:own", words, sent, 2_000)
+    assert windows.of("vllm:own") == limit
     assert windows.of("vllm:other") is None
     assert windows.of("vllm:own", 300) == 300
 
 
-def test_where_the_provider_counts_more_than_we_do_its_window_is_less_in_our_tokens() -> None:
+@pytest.mark.parametrize(("ours", "window"), [(225_000, 180_000), (300_000, 240_000), (9_000_000, 400_000)])
+def test_a_window_is_learned_in_tokens_as_we_count_them(ours: int, window: int) -> None:
     windows = Windows()
-    windows.refused("vllm:own", "prompt is too long: 250000 tokens > 200000 maximum", 225_000)
-    assert windows.of("vllm:own") == 180_000
+    windows.refused("vllm:own", "prompt is too long: 250000 tokens > 200000 maximum", ours, 0)
+    assert windows.of("vllm:own") == window
+    assert windows.of("vllm:own", 100_000, ratio=0.5) == min(200_000, window)
+    assert windows.of("openai:gpt-4", ratio=2.0) == 4_096
 
 
 def test_a_refusal_that_names_no_figure_or_an_impossible_one_makes_four_fifths_of_what_was_asked_the_window() -> None:
     for words in ("the request exceeds the available context size, try increasing it", "context window of 3", "> 9,"):
         windows = Windows()
-        windows.refused("llama.cpp:own", words, 10_000)
+        windows.refused("llama.cpp:own", words, 9_000, 1_000)
         assert windows.of("llama.cpp:own") == 8_000
-    windows.refused("llama.cpp:own", "too long", 20_000)
+    windows.refused("llama.cpp:own", "too long", 20_000, 0)
     assert windows.of("llama.cpp:own") == 8_000  # it does not grow
-    windows.refused("llama.cpp:own", "maximum context length is 50000", 8_000)
+    windows.refused("llama.cpp:own", "maximum context length is 50000", 8_000, 0)
     assert windows.of("llama.cpp:own") == 6_400
 
 
 @given(st.text(max_size=300) | st.sampled_from([words for words, _, _ in REFUSALS]), st.integers(1, 10**7))
 def test_whatever_a_provider_says_the_window_becomes_smaller_than_what_it_refused(words: str, asked: int) -> None:
     windows = Windows()
-    windows.refused("vllm:own", words, asked)
+    windows.refused("vllm:own", words, asked, 0)
     window = windows.of("vllm:own")
     assert window is not None and window >= SMALLEST
     assert window < asked or asked <= SMALLEST * 5 // 4

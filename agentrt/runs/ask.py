@@ -8,23 +8,27 @@ followed by the agent's next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import chain, count
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from agentrt.errors import GateTimeout, ProviderError, ProviderExhausted
 from agentrt.events import ArgumentsDelta, FellBack, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
 from agentrt.gate.grant import Grant, Knock
-from agentrt.messages import AssistantMessage, Message, SystemMessage, Usage
+from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolSpec, Usage
 from agentrt.model.model import Began, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
 from agentrt.model.tokens import count_reply, count_request
 from agentrt.runs.carried import Carried
 from agentrt.runs.early import EarlyCalls
-from agentrt.runs.order import Candidate
+from agentrt.runs.fit import Fitting
+from agentrt.runs.order import Candidate, Role
+from agentrt.toolbox.results import READ_RESULT, is_cut
 
 Tell = Callable[[Passing], None]
+T = TypeVar("T")
 
 _ITS_OWN = frozenset({401, 403, 404})
 """Statuses by which a provider refuses who asks, or for which model: another may know both."""
@@ -42,12 +46,13 @@ async def ask_model(run: Carried, *, offer_tools: bool) -> None:
     early = EarlyCalls(run) if offer_tools and role.reads_early else None
     turn = Turn(f"{run.order.run_id}:m{state.turns + 1}", record.tell, _call_ids(state.messages), early)
     messages = (SystemMessage(role.instructions), *state.messages) if role.instructions else state.messages
+    tools = _offered(role, state.messages) if offer_tools else ()
     for place, candidate in enumerate(candidates, 1):
         provider, _, model = candidate.name.partition(":")
         request = ModelRequest(
             model=model,
             messages=_as_sent_to(provider, messages),
-            tools=role.registry.specs if offer_tools else (),
+            tools=tools,
             max_output_tokens=role.agent.max_output_tokens,
             temperature=role.agent.temperature,
             options=role.agent.options if provider == role.agent.model.partition(":")[0] else None,
@@ -55,8 +60,8 @@ async def ask_model(run: Carried, *, offer_tools: bool) -> None:
         last = place == len(candidates)
         try:
             await candidate.model.open()
-            work = partial(turn.attempt, candidate, request)
-            replied = await run.ports.places.call(candidate.gate, work, _knock(run, candidate, request, last=last))
+            send = partial(_send, run, candidate, last)
+            replied = await Fitting(run, candidate, send).ask(request, partial(turn.attempt, candidate))
         except (ProviderError, GateTimeout) as error:
             if last or not _helps_to_ask_another(error):
                 raise
@@ -64,6 +69,19 @@ async def ask_model(run: Carried, *, offer_tools: bool) -> None:
         else:
             await record.keep(replied if place == 1 else replace(replied, asked=candidate.name))
             return
+
+
+def _offered(role: Role, messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
+    """The agent's tools, and one to read on in results that were cut once there are such."""
+    reads = role.registry.get(READ_RESULT.name) is None and any(map(is_cut, messages))
+    return (*role.registry.specs, READ_RESULT) if reads else role.registry.specs
+
+
+async def _send(
+    run: Carried, candidate: Candidate, last: bool, request: ModelRequest, work: Callable[[Grant], Awaitable[T]]
+) -> T:
+    """Through the candidate's gate."""
+    return await run.ports.places.call(candidate.gate, work, _knock(run, candidate, request, last=last))
 
 
 class Turn:
@@ -93,7 +111,7 @@ class Turn:
         except ProviderError as error:
             error.shown = self.shown
             raise
-        usage = reply.usage or _estimated(request, reply)
+        usage = candidate.priced(reply.usage or _estimated(request, reply))
         grant.report(
             status=reply.status,
             request_id=reply.request_id,

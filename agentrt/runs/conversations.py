@@ -25,12 +25,17 @@ class Conversations:
         self._journal = journal
         self.chain = Chain(journal)
         self._rows: dict[str, list[Run]] = {}
+        self._jumped: dict[str, set[str]] = {}  # the runs of a row that began before those in front of them
         self._held: dict[str, Future[None]] = {}
 
-    def past(self, thread: str | None, *, fork: Fork | None = None, taken: RunStarted | None = None) -> Past:
+    def past(
+        self, thread: str | None, run_id: str = "", *, fork: Fork | None = None, taken: RunStarted | None = None
+    ) -> Past:
         """What a run has to wait for that joins the thread now, and what it then goes on with."""
-        ahead = self._rows.get(thread, ()) if thread is not None else ()
-        return Past(self._journal, self.chain, thread, ahead, self._held, fork=fork, taken=taken)
+        past = Past(self._journal, self.chain, thread, run_id, fork=fork, taken=taken)
+        if thread is not None:
+            past.stand_in_line(self._rows.get(thread, ()), self._jumped.setdefault(thread, set()), self._held)
+        return past
 
     def join(self, thread: str | None, run: Run) -> None:
         """The run stands at the end of the row."""
@@ -42,7 +47,7 @@ class Conversations:
         if thread is not None:
             self._rows[thread].remove(run)
             if not self._rows[thread]:
-                del self._rows[thread]
+                del self._rows[thread], self._jumped[thread]
 
     def living(self, thread: str) -> Run | None:
         """The first run of the thread that lives here."""

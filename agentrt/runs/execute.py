@@ -11,7 +11,8 @@ the gate by what the tool raised:
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -25,21 +26,19 @@ from agentrt.errors import (
     ProviderUnavailable,
     ProviderUnreachable,
 )
-from agentrt.events import GateWaited, ToolProgress
+from agentrt.events import ToolProgress
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock, Spare
-from agentrt.gate.pace import Pace
 from agentrt.messages import ToolCall
 from agentrt.runs.carried import Carried
 from agentrt.runs.places import Places
 from agentrt.runs.reads import Key, Tell
 from agentrt.surrogates import mended_text
-from agentrt.toolbox.call import Caller
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.identical import canonical
 from agentrt.toolbox.outcome import ToolOutcome
-from agentrt.toolbox.results import fit
+from agentrt.toolbox.results import READ_RESULT, fit
 
 _ANYBODYS = frozenset({"tool_failed", "tool_timeout", "tool_cancelled_itself"})
 """Codes of failures that say nothing about the provider."""
@@ -64,40 +63,24 @@ async def execute(run: Carried, tool: Tool[Any], call: ToolCall, tell: Tell) -> 
         idempotency_key=idempotency_key(order.run_id, call.id),
         deadline=run.record.deadline,
         metadata=order.metadata,
+        principal=order.principal,
         tell=lambda data: tell(ToolProgress(call_id=call.id, name=call.name, data=data)),
     )
-    pace = caller.pace(tool)
-    if tool.provider is None and pace is None:
-        return await caller.call(tool, call.arguments, context)
-    refused = caller.refused(tool, call.arguments)
-    if refused is not None:
-        return refused
-    if tool.provider is not None:
-        attempts = _Attempts(caller, tool, call.arguments, context, order.spare)
+    readable = run.role.registry.get(READ_RESULT.name) is None
+    if (outcome := caller.known(tool, call.arguments, context, readable=readable)) is not None:
+        return outcome
+    async with caller.turn(tool, call.id, tell) as turn:
+        work = partial(caller.call, tool, call.arguments, context, turn=turn, readable=readable)
+        if tool.provider is None:
+            return await work()
+        attempts = _Attempts(tool, work, order.spare)
         knock = _knock(run, tool, call, tell, attempts.spare)
         return await _through(run.ports.places, run.ports.gate_of(tool.provider), attempts, knock)
-    assert pace is not None
-    await _in_turn(pace, call, tell)
-    return await caller.call(tool, call.arguments, context)
 
 
 def idempotency_key(run_id: str, call_id: str) -> str:
     """The same whenever a call is run again."""
     return f"{run_id}:{call_id}"
-
-
-async def _in_turn(pace: Pace, call: ToolCall, tell: Tell) -> None:
-    """Wait for the tool's own rate."""
-    if pace.free():
-        await pace.wait()
-        return
-    time = asyncio.get_running_loop().time
-    began = time()
-    tell(GateWaited(provider=call.name, reason="rate", waited=0.0, eta=None, call_id=call.id))
-    try:
-        await pace.wait()
-    finally:
-        tell(GateWaited(provider=call.name, reason="rate", waited=time() - began, eta=0.0, call_id=call.id))
 
 
 # ---- through a provider's gate -------------------------------------------------------------------------
@@ -133,17 +116,15 @@ class _Came(AgentrtError):
 class _Attempts:
     """The attempts at one call: the work for `Gate.call`. `seconds` is how long the last one that ended took."""
 
-    def __init__(self, caller: Caller, tool: Tool[Any], arguments: str, context: Context[Any], spare: Spare) -> None:
+    def __init__(self, tool: Tool[Any], call: Callable[[], Awaitable[ToolOutcome]], spare: Spare) -> None:
         self.tool = tool
         self.spare = _Guarded(spare)
         self.seconds = 0.0
-        self._caller = caller
-        self._arguments = arguments
-        self._context = context
+        self._call = call
 
     async def make(self, _grant: Grant) -> ToolOutcome:
         """Call the tool once. The next attempt reads the arguments anew: the tool may have changed what it got."""
-        outcome = await self._caller.call(self.tool, self._arguments, self._context)
+        outcome = await self._call()
         self.seconds = outcome.seconds
         if outcome.error is not None:
             self.spare.barred = not (self.tool.repeatable or (outcome.alone and _not_done(outcome.error)))

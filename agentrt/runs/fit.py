@@ -31,8 +31,7 @@ Attempt = Callable[[ModelRequest, Grant], Awaitable[ModelReplied]]
 """One attempt at the turn; the gate repeats it."""
 
 _REPLY = 16_000
-_SHARE = 8
-"""Tokens kept free for a reply that has no bound of its own: so many, or this part of a small window."""
+"""Tokens kept free for a reply that has no bound of its own, or an eighth of the window, if that is less."""
 
 
 class Send(Protocol):
@@ -42,15 +41,23 @@ class Send(Protocol):
 
 
 class _Room(NamedTuple):
-    """How a window is divided, in tokens; `messages` is what is left for the conversation. None where nobody knows."""
+    """How a window is divided, in tokens as we count them; `messages` is what is left for the conversation.
+
+    None where nobody knows. `ratio` is how many tokens the provider counts for one of ours.
+    """
 
     window: int | None
     reply: int
     beside: int
+    ratio: float
 
     @property
     def messages(self) -> int | None:
         return None if self.window is None else self.window - self.reply - self.beside
+
+    def theirs(self, ours: int | None) -> int:
+        """As the provider counts them, about."""
+        return round((ours or 0) * self.ratio)
 
 
 class Fitting:
@@ -61,7 +68,7 @@ class Fitting:
         self._gauge = run.ports.gauge
         self._agent = run.role.agent
         self._name = candidate.name
-        self._model = candidate.model
+        self._candidate = candidate
         self._send = send
 
     async def ask(self, request: ModelRequest, attempt: Attempt) -> ModelReplied:
@@ -82,7 +89,10 @@ class Fitting:
 
     async def _ask(self, request: ModelRequest, window: ContextWindow, attempt: Attempt) -> ModelReplied:
         fitted = await self._fitted(request, window)
-        return await self._sent(fitted, partial(attempt, fitted))
+        replied = await self._sent(fitted, partial(attempt, fitted))
+        if not replied.usage.estimated and not any(map(_shows_images, fitted.messages)):
+            self._gauge.told(self._name, self._size(fitted), replied.usage.input_tokens)
+        return replied
 
     async def _fitted(self, request: ModelRequest, window: ContextWindow) -> ModelRequest:
         """The request with what fits of the conversation. Summaries that it takes are asked for and kept."""
@@ -104,8 +114,8 @@ class Fitting:
         if now.trimmed or summed_up:
             self._record.tell(
                 ContextTrimmed(
-                    before=room.beside + now.whole,
-                    after=room.beside + now.tokens,
+                    before=room.theirs(room.beside + now.whole),
+                    after=room.theirs(room.beside + now.tokens),
                     shortened=now.shortened,
                     summarised=covered(messages, summary),
                 )
@@ -116,9 +126,10 @@ class Fitting:
         told = window.tokens
         if told is not None and self._name != self._agent.model:
             told = min(told, known(self._name) or told)  # it was said of the agent's own model
-        whole = self._gauge.windows.of(self._name, told)
-        reply = request.max_output_tokens or min(_REPLY, (whole or 0) // _SHARE)
-        return _Room(whole, reply, count_request(replace(request, messages=lead)).tokens)
+        ratio = self._gauge.ratio(self._name)
+        whole = self._gauge.windows.of(self._name, told, ratio)
+        reply = int(request.max_output_tokens / ratio) if request.max_output_tokens else min(_REPLY, (whole or 0) // 8)
+        return _Room(whole, reply, count_request(replace(request, messages=lead)).tokens, ratio)
 
     async def _sum_up(self, request: ModelRequest, messages: Sequence[Message], covers: int, room: _Room) -> bool:
         """Let the model sum up as much of the first `covers` messages as it can read at once; says whether it did."""
@@ -133,14 +144,15 @@ class Fitting:
             return False
         end, text = found
         asking = ask(text)
-        reply = await self._sent(asking, partial(ask_for_summary, self._model, asking))
+        reply = await self._sent(asking, partial(ask_for_summary, self._candidate.model, asking))
         summary = Summary(reply.text, end)
         count = self._gauge.counter(request.model)
         before, after = (sum(map(count, view(messages, one))) for one in (earlier, summary))
         useful = bool(reply.text) and after < before
         if not useful:  # it was paid for all the same
             summary = earlier or Summary("", 0)
-        await self._record.keep(Summarised(text=summary.text, covers=summary.covers, usage=reply.usage))
+        usage = self._candidate.priced(reply.usage)
+        await self._record.keep(Summarised(text=summary.text, covers=summary.covers, usage=usage))
         return useful
 
     async def _sent(self, request: ModelRequest, work: Callable[[Grant], Awaitable[T]]) -> T:
@@ -148,18 +160,28 @@ class Fitting:
         try:
             return await self._send(request, work)
         except ContextTooLong as error:
-            asked = count_request(request).tokens + (request.max_output_tokens or 0)
-            self._gauge.windows.refused(self._name, str(error), asked)
+            self._gauge.windows.refused(self._name, str(error), self._size(request), request.max_output_tokens or 0)
             raise
 
+    def _size(self, request: ModelRequest) -> int:
+        """Tokens of the request, each message counted as in its view."""
+        frame = count_request(replace(request, messages=())).tokens
+        return frame + sum(map(self._gauge.counter(request.model), request.messages))
+
     def _too_long(self, now: Plan, room: _Room, count: Count) -> ContextTooLong:
-        longest = f"; the longest part is {_name(now.longest)}, {count(now.longest)} tokens" if now.longest else ""
+        theirs = room.theirs
+        longest = now.longest and f"; the longest part is {_name(now.longest)}, {theirs(count(now.longest))} tokens"
         return ContextTooLong(
-            f"the conversation does not fit the window of {self._name}: expected at most {room.messages} tokens "
-            f"({room.window}, less {room.reply} for the reply and {room.beside} for instructions and tools), and what "
-            f"has to be sent is {now.tokens}{longest}",
+            f"the conversation does not fit the window of {self._name}: expected at most {theirs(room.messages)} "
+            f"tokens ({theirs(room.window)}, less {theirs(room.reply)} for the reply and {theirs(room.beside)} for "
+            f"instructions and tools), and what has to be sent is {theirs(now.tokens)}{longest or ''}",
             sent=False,
         )
+
+
+def _shows_images(message: Message) -> bool:
+    """Whether its tokens are anybody's guess."""
+    return isinstance(message, UserMessage) and not isinstance(message.content, str)
 
 
 def _name(message: Message) -> str:

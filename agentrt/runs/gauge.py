@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 
 from agentrt.messages import Message
 from agentrt.model.model import ModelRequest
@@ -12,6 +13,9 @@ from agentrt.windows import Windows
 
 _REMEMBERED = 50_000
 """Counts kept, some 150 bytes each."""
+
+_TELLING = 1_000
+"""Tokens of a request below which its count says too little: of short ones the frames are most."""
 
 _EMPTY = count_request(ModelRequest(model="", messages=())).tokens
 """Tokens of a request without messages."""
@@ -26,6 +30,20 @@ class Gauge:
     def __init__(self) -> None:
         self.windows = Windows()
         self._counts: dict[tuple[str, int], int] = {}
+        self._ratios: dict[str, float] = {}
+
+    def ratio(self, name: str) -> float:
+        """How many tokens the provider of "provider:model" counts for one of ours, at most."""
+        return self._ratios.get(name, 1.0)
+
+    def told(self, name: str, ours: int, theirs: int) -> None:
+        """Learn from what a provider counted: most encodings are not loaded, and estimates are a third too high.
+
+        The ratio is rounded up and only grows: with each change views are decided anew.
+        """
+        if ours >= _TELLING and 0.4 <= theirs / ours <= 2.0:
+            ratio = ceil(theirs / ours * 20 + 0.5) / 20
+            self._ratios[name] = max(ratio, self._ratios.get(name, 0.0))
 
     def counter(self, model: str) -> Count:
         """Counts messages as `model`, without its provider, does."""

@@ -47,4 +47,5 @@ def returned(call: ToolCall, outcome: ToolOutcome) -> ToolReturned:
         content=outcome.content,
         code=outcome.code,
         seconds=outcome.seconds,
+        rest=outcome.rest,
     )

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from agentrt.agent import Agent, Budget
 from agentrt.events import Priority
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Spare
 from agentrt.journal.journal import Journal
-from agentrt.messages import Message
+from agentrt.messages import Message, Usage
 from agentrt.model.model import Model
+from agentrt.prices import Price, cost
 from agentrt.providers import Provider
 from agentrt.runs.chain import Fork
+from agentrt.runs.gauge import Gauge
 from agentrt.runs.places import Places
 from agentrt.toolbox.call import Caller
 from agentrt.toolbox.registry import Registry
@@ -64,11 +68,16 @@ ENCLOSING: ContextVar[Order | None] = ContextVar("agentrt_order", default=None)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that may be asked, and the gate of its provider. `name` is "provider:model"."""
+    """A model that may be asked, the gate of its provider, and its price if known. `name` is "provider:model"."""
 
     name: str
     model: Model
     gate: Gate
+    price: Price | None = None
+
+    def priced(self, usage: Usage) -> Usage:
+        """What one reply of it took, with what that costs as far as is known."""
+        return usage if self.price is None else msgspec.structs.replace(usage, usd=cost(self.price, usage))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +99,7 @@ class Role:
 class Ports:
     """What a run reaches the world by. `now` is seconds since 1970; `candidates_of` an agent are its models in order.
 
-    `gate_of` is the gate of a provider that a tool names; calls pass gates by `places`.
+    `gate_of` is the gate of a provider that a tool names; calls pass gates by `places`; `gauge` knows windows.
     """
 
     journal: Journal
@@ -98,4 +107,5 @@ class Ports:
     caller: Caller
     gate_of: Callable[[Provider | str], Gate]
     now: Callable[[], float]
+    gauge: Gauge = field(default_factory=Gauge)
     places: Places = field(default_factory=Places)

@@ -24,23 +24,20 @@ class Ahead(Protocol):
 
 
 class Past:
-    """Of one run. Whoever asks in line asks for the `history`, who leaves the line before only for the `previous`.
+    """Of one run. Who gets to its turn asks for the `history`, who leaves the line before for the `previous` only.
 
     Args:
         thread: None for a run of no thread.
-        ahead: Runs that live here and joined the thread before.
-        held: Threads in which no run may begin right now, and until when.
         fork: Where the run goes on from, if not at the end of its thread.
         taken: How the run began, if it did so before.
     """
 
-    def __init__(  # noqa: PLR0913 - what a place in a thread consists of
+    def __init__(
         self,
         journal: Journal,
         chain: Chain,
         thread: str | None,
-        ahead: Sequence[Ahead],
-        held: Mapping[str, Future[None]],
+        run_id: str,
         *,
         fork: Fork | None = None,
         taken: RunStarted | None = None,
@@ -48,10 +45,23 @@ class Past:
         self._journal = journal
         self._chain = chain
         self._thread = thread
-        self._ahead = tuple(ahead)
-        self._held = held
+        self._run_id = run_id
         self._fork = fork
         self._taken = taken
+        self._ahead: tuple[Ahead, ...] = ()
+        self._jumped = self._before_us = set[str]()
+        self._held: Mapping[str, Future[None]] = {}
+
+    def stand_in_line(self, ahead: Sequence[Ahead], jumped: set[str], held: Mapping[str, Future[None]]) -> None:
+        """Take a place in the thread.
+
+        Args:
+            ahead: Runs that live here and joined the thread before.
+            jumped: Those of the thread's runs here that began before it was their turn; `previous` adds this one.
+            held: Threads in which no run may begin right now, and until when.
+        """
+        self._ahead, self._jumped, self._held = tuple(ahead), jumped, held
+        self._before_us = {*jumped, *(one.run_id for one in ahead)}
 
     async def history(self) -> tuple[str | None, RunState]:
         """Wait for the runs ahead; the run before, and the state this one begins in.
@@ -76,13 +86,14 @@ class Past:
             SettingInvalid: it is to go on from a run that does not exist.
             JournalFailed: the journal cannot be read.
         """
+        self._jumped.add(self._run_id)
         if self._fork is not None:
             return await self._chain.branching(self._fork, ended=False)
         for one in reversed(self._ahead):
             # One that waits will begin - unless its id is taken: then the journal has it already.
             if one.epoch or not await self._journal.read(one.run_id):
                 return one.run_id
-        return None if self._thread is None else await self._journal.last(self._thread)
+        return None if self._thread is None else await self._last(self._thread)
 
     async def _before(self) -> str | None:
         """The run before, now that those ahead are over. Those that never began do not count."""
@@ -92,7 +103,16 @@ class Past:
             return await self._chain.branching(self._fork)
         if self._thread is None:
             return None
-        last = await self._journal.last(self._thread)
+        last = await self._last(self._thread)
         begun = [one.run_id for one in self._ahead if one.epoch]
-        # They may have begun in another order than they stood in; but a newer one of another process is behind them.
+        # Of those ahead the last in line, in whichever order they began; but who began elsewhere since is behind them.
         return begun[-1] if begun and last in {one.run_id for one in self._ahead} else last
+
+    async def _last(self, thread: str) -> str | None:
+        """The run of the thread that started last, save those that stand behind this one and started all the same."""
+        last = await self._journal.last(thread)
+        behind = self._jumped - self._before_us
+        if last not in behind:
+            return last
+        rows = await self._journal.runs(thread=thread)
+        return next((row.run_id for row in reversed(rows) if row.run_id not in behind), None)

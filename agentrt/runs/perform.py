@@ -13,7 +13,9 @@ from agentrt.messages import ToolCall
 from agentrt.runs.carried import Carried
 from agentrt.runs.execute import execute, idempotency_key, key_of
 from agentrt.runs.intents import OUTCOME_UNKNOWN, denied, may_run_again, returned, stopped_alone
+from agentrt.runs.reading import read_on
 from agentrt.toolbox.outcome import ToolOutcome, unknown_tool
+from agentrt.toolbox.results import READ_RESULT
 
 
 async def perform(run: Carried, call: ToolCall, *, again: bool) -> None:
@@ -30,14 +32,13 @@ async def _outcome(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome 
     stopped = run.record.state.stop_of(call.id)
     if stopped is not None:
         return stopped_alone(stopped)
+    if tool is None:
+        return await _without_tool(run, call, again=again)
     if again and not may_run_again(tool):
         return OUTCOME_UNKNOWN
-    if tool is None:
-        return unknown_tool(call.name, run.role.registry.names)
-    if tool.needs_approval or tool.run_in == "client":
-        refused = run.ports.caller.refused(tool, call.arguments)
-        if refused is not None:
-            return refused
+    asks = tool.needs_approval or tool.run_in == "client"
+    if asks and (refused := run.ports.caller.refused(tool, call.arguments)) is not None:
+        return refused
     if tool.needs_approval and (given := await _decision(run, call)) is not True:
         return given
     if tool.run_in == "client":
@@ -50,6 +51,12 @@ async def _outcome(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome 
     if run.reads and (read := key_of(run, call)) is not None and read in run.reads:
         return await run.reads.outcome(read, call, run.record.tell)
     return await execute(run, tool, call, run.record.tell)
+
+
+async def _without_tool(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome:
+    if call.name == READ_RESULT.name:
+        return await read_on(run, call)
+    return OUTCOME_UNKNOWN if again else unknown_tool(call.name, run.role.registry.names)
 
 
 async def _decision(run: Carried, call: ToolCall) -> ToolOutcome | Literal[True] | None:

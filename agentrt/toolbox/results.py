@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from agentrt.errors import ToolError
-from agentrt.messages import ToolSpec
+from agentrt.messages import Message, ToolMessage, ToolSpec
 
 KEPT = 1_000_000
 """Bytes that are kept of a result that was cut; a line at the end says so if there was more."""
@@ -85,6 +85,13 @@ def excerpt(whole: str, offset: int, limit: int, call_id: str = "") -> str:
         return text
     more = call_id and f"; read_result(call_id={msgspec.json.encode(call_id).decode()}, offset={end}) has more"
     return f"{text}\n[cut here: {len(data) - end:,} of {len(data):,} bytes are left out{more}]"
+
+
+def is_cut(message: Message) -> bool:
+    """Whether it is a result of which there is more, by `read_result`."""
+    if not isinstance(message, ToolMessage) or not message.content.endswith(" has more]"):
+        return False
+    return "\n[cut here: " in message.content[-200:] and READ_RESULT.name in message.content[-200:]
 
 
 def _between_characters(data: bytes, place: int) -> int:

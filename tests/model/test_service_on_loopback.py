@@ -18,6 +18,7 @@ from agentrt.messages import UserMessage
 from agentrt.model.encode import encode_request
 from agentrt.model.model import ModelRequest, TextPiece, Told
 from agentrt.model.openai import OpenAIModel
+from tests.model.ways import WAYS, go_by
 
 ASKED = ModelRequest("m", (UserMessage("hi"),))
 DONE = b"data: [DONE]\n\n"
@@ -69,6 +70,11 @@ class Connection:
     async def client_leaves(self) -> None:
         with suppress(ConnectionError):
             assert await self.reader.read() == b""
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_by(request.param, monkeypatch)
 
 
 Play = Callable[[Connection], Awaitable[None]]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from agentrt import Runtime, tool
 from agentrt.errors import RunCancelled, SettingInvalid
@@ -75,9 +76,12 @@ def test_unfinished_runs_of_one_thread_wait_for_one_another() -> None:
 
     async def main() -> None:
         left: list[Sequence[Fact]] = []
+        previous: str | None = None
         for run_id in ("r1", "r2", "r3"):
-            (facts,) = await cut_off((run_id, f"question of {run_id}"))
-            left.append(facts)
+            ((first, *facts),) = await cut_off((run_id, f"question of {run_id}"))
+            assert isinstance(first, RunStarted)
+            left.append([replace(first, previous=previous), *facts])
+            previous = run_id
         journal = await left_behind(*left)
         async with world(model, journal=journal) as runtime:
             runs = [await runtime.resume(one.run_id, CLERK) for one in await runtime.unfinished()]

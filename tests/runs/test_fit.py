@@ -344,3 +344,38 @@ def test_each_message_is_counted_once_and_as_a_request_would_be() -> None:
     assert sum(map(count, messages)) + empty == count_request(ModelRequest(model="gpt-4o", messages=messages)).tokens
     assert count(UserMessage("hello")) == count(messages[0])
     assert len(vars(gauge)["_counts"]) == 3
+
+
+def test_what_the_provider_counts_corrects_what_we_count() -> None:
+    gauge = Gauge()
+    assert gauge.ratio("openai:own") == 1.0
+    gauge.told("openai:own", 999, 700)
+    gauge.told("openai:own", 5_000, 10)
+    assert gauge.ratio("openai:own") == 1.0  # neither says anything
+    gauge.told("openai:own", 10_000, 6_520)
+    assert gauge.ratio("openai:own") == 0.7
+    gauge.told("openai:own", 10_000, 6_000)
+    assert gauge.ratio("openai:own") == 0.7
+    gauge.told("openai:own", 10_000, 8_000)
+    assert gauge.ratio("openai:own") == 0.85
+    assert gauge.ratio("groq:own") == 1.0
+
+
+def test_a_model_whose_tokens_are_fewer_than_our_estimates_is_sent_more() -> None:
+    def longest(ratio: float) -> int:
+        def answer(request: dict[str, Any]) -> Any:
+            if asks_for_summary(request):
+                return reply("They took notes.")
+            return reply("Noted.", usage=(int(length(request) / 4.6 * ratio), 5))
+
+        model = ScriptedModel(answer)
+
+        async def main() -> None:
+            async with world(model):
+                for n in range(120):
+                    await run(clerk(), f"Note {n}: " + "lorem ipsum " * 20, thread="t")
+
+        run_virtual(main())
+        return max(length(request) for request in model.requests if not asks_for_summary(request))
+
+    assert 1.25 < longest(0.7) / longest(1.0) < 1.5

@@ -97,9 +97,9 @@ class World:
         return list(self.disk._facts.get(run_id, {}).values())
 
     async def before(self, run_id: str) -> RunState:
-        """The state in which a run begins that knows the runs of its thread in front of it.
+        """The state in which a run began: it knows the runs of its thread up to the one that it names as the previous.
 
-        A run that ended before its turn came never knew them.
+        One that ended before its turn came names none, and knew none; one that was left then knows those in front.
         """
         facts = self.facts(run_id)
         messages: list[Any] = []
@@ -109,6 +109,8 @@ class World:
                 if row.run_id == run_id:
                     break
                 messages += fold(self.facts(row.run_id)).transcript
+                if row.run_id == started.previous:
+                    break
         return RunState(messages=tuple(messages))
 
     # ---- when a process is over, and when all is ------------------------------------------------------------
