@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from agentrt.ingesting import ingest
     from agentrt.messages import Answer, ImagePart, TextPart, UserMessage
     from agentrt.model.answers import raise_for_provider
+    from agentrt.prices import Price
     from agentrt.providers import Provider
+    from agentrt.runs.decisions import Approved, Denied, Returned
     from agentrt.runtime import Runtime
     from agentrt.server.listen import serve
+    from agentrt.subagents import as_tool
     from agentrt.toolbox.context import Context
     from agentrt.toolbox.define import Tool, tool
+    from agentrt.trace import correlation
     from agentrt.verbs import run, stream
+    from agentrt.windows import ContextWindow
 
 logging.getLogger("agentrt").addHandler(logging.NullHandler())  # whoever wants our log says so
 
@@ -44,11 +49,15 @@ __all__ = [
     "Agent",
     "AgentrtError",
     "Answer",
+    "Approved",
     "Budget",
     "Configuration",
     "Context",
+    "ContextWindow",
+    "Denied",
     "ImagePart",
     "Limits",
+    "Price",
     "Provider",
     "ProviderError",
     "ProviderExhausted",
@@ -57,12 +66,15 @@ __all__ = [
     "ProviderUnavailable",
     "ProviderUnreachable",
     "RedisLeases",
+    "Returned",
     "RunFailed",
     "Runtime",
     "TextPart",
     "Tool",
     "ToolError",
     "UserMessage",
+    "as_tool",
+    "correlation",
     "ingest",
     "raise_for_provider",
     "run",
@@ -75,11 +87,15 @@ _HOME = {
     "Agent": "agentrt.agent",
     "AgentrtError": "agentrt.errors",
     "Answer": "agentrt.messages",
+    "Approved": "agentrt.runs.decisions",
     "Budget": "agentrt.agent",
     "Configuration": "agentrt.configuration.config",
     "Context": "agentrt.toolbox.context",
+    "ContextWindow": "agentrt.windows",
+    "Denied": "agentrt.runs.decisions",
     "ImagePart": "agentrt.messages",
     "Limits": "agentrt.gate.limits",
+    "Price": "agentrt.prices",
     "Provider": "agentrt.providers",
     "ProviderError": "agentrt.errors",
     "ProviderExhausted": "agentrt.errors",
@@ -88,12 +104,15 @@ _HOME = {
     "ProviderUnavailable": "agentrt.errors",
     "ProviderUnreachable": "agentrt.errors",
     "RedisLeases": "agentrt.gate.redis_leases",
+    "Returned": "agentrt.runs.decisions",
     "RunFailed": "agentrt.errors",
     "Runtime": "agentrt.runtime",
     "TextPart": "agentrt.messages",
     "Tool": "agentrt.toolbox.define",
     "ToolError": "agentrt.errors",
     "UserMessage": "agentrt.messages",
+    "as_tool": "agentrt.subagents",
+    "correlation": "agentrt.trace",
     "ingest": "agentrt.ingesting",
     "raise_for_provider": "agentrt.model.answers",
     "run": "agentrt.verbs",

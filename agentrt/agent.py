@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, TypeAlias
 
 import msgspec
 
 from agentrt.errors import SettingInvalid
+from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import D_contra, Registry
 from agentrt.windows import ContextWindow
@@ -50,17 +51,23 @@ _OURS = frozenset(
 """Fields of requests that say what the agent says already; a provider may take the one or the other."""
 
 
+ToolSet: TypeAlias = "Sequence[Tool[D_contra]]"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent(Generic[D_contra]):
     """A model, its instructions and the tools it may call. `Agent[Deps]` needs `deps` to run.
 
     Args:
         name: The name under which a run remembers its agent.
+        description: What it is good for, in words for the models of other agents, which may hand over to it.
         model: "provider:model", e.g. "openai:gpt-5-mini".
         fallbacks: Models to ask, in this order, while those before are down, out of quota, too busy for the
             deadline, or do not know us or the model; each "provider:model".
-        instructions: The system message.
-        tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`.
+        instructions: The system message; or a function of the `Context` that makes it, once in each run.
+        tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`. Or a function of the
+            `Context` that chooses them, once in each run: for who asks, or with whose credentials.
+        handoffs: Agents that the model may hand the conversation to; such an agent answers in this one's place.
         budget: What one run may use up, unless the run says otherwise.
         max_output_tokens: Upper bound of one reply, where the provider takes one.
         temperature: As the provider defines it; None leaves it to the provider.
@@ -75,9 +82,11 @@ class Agent(Generic[D_contra]):
 
     name: str
     model: str
+    description: str = ""
     fallbacks: Sequence[str] = ()
-    instructions: str = ""
-    tools: Sequence[Tool[D_contra]] = field(default_factory=tuple[Tool, ...])
+    instructions: str | Callable[[Context[Any]], str | Awaitable[str]] = ""
+    tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = ()
+    handoffs: Sequence[Agent[D_contra]] = ()
     budget: Budget = field(default_factory=Budget)
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -103,4 +112,19 @@ class Agent(Generic[D_contra]):
             msgspec.json.encode(self.options)
         except (TypeError, ValueError) as error:
             raise SettingInvalid(f"Agent(options=...): expected what JSON can say ({error})") from None
-        object.__setattr__(self, "registry", Registry(self.tools))
+        object.__setattr__(self, "registry", Registry(() if callable(self.tools) else self.tools))
+
+    def reachable(self) -> dict[str, Agent[D_contra]]:
+        """This agent and all that a conversation with it may be handed to, by name.
+
+        Raises:
+            SettingInvalid: two of them have one name.
+        """
+        found: dict[str, Agent[D_contra]] = {}
+        left: list[Agent[D_contra]] = [self]
+        while left:
+            agent = left.pop()
+            if found.setdefault(agent.name, agent) is not agent:
+                raise SettingInvalid(f'two agents are called "{agent.name}"; a run knows its agents by their names')
+            left += [other for other in agent.handoffs if found.get(other.name) is not other]
+        return found

@@ -9,6 +9,7 @@
     |   |-- ProviderUnknown           a model name whose provider nobody described
     |   `-- KeyMissing                a provider that needs a key and has none
     |-- ToolError                   a tool: raise it to tell the model what went wrong
+    |-- Tripped                     a guardrail: raise or return it to end the run
     |-- ProviderError               a provider: one attempt at a call failed
     |   |-- ProviderUnreachable       no connection, or no byte in time
     |   |-- ProviderUnavailable       5xx and their kin: it is ill
@@ -31,7 +32,8 @@
         |-- DeadlineExceeded
         |-- RunCancelled
         |-- ProviderFailed
-        `-- OutputInvalid
+        |-- OutputInvalid
+        `-- GuardrailTripped
 
 `code` is stable and goes over the wire; the text is for people and may change.
 """
@@ -95,6 +97,12 @@ class ToolError(AgentrtError):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code or type(self).code
+
+
+class Tripped(AgentrtError):
+    """Raise or return it in a guardrail: the run ends as failed, and the text says why."""
+
+    code = "guardrail"
 
 
 class ProviderError(AgentrtError):
@@ -267,3 +275,9 @@ class OutputInvalid(RunFailed):
     """The answer is not of the form the agent promises."""
 
     code = "output_invalid"
+
+
+class GuardrailTripped(RunFailed):
+    """A guardrail would not let the input or the answer pass; `answer.output` is empty."""
+
+    code = "guardrail"

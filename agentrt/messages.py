@@ -6,9 +6,12 @@ as themselves.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Generic, Literal
 
 import msgspec
+from typing_extensions import TypeVar
+
+O_co = TypeVar("O_co", covariant=True, default=str)
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "refusal", "cancelled"]
 """Why the model stopped. `cancelled` is ours: the text so far was shown and nothing more will come."""
@@ -133,8 +136,8 @@ class ToolSpec(msgspec.Struct, frozen=True):
     parameters: msgspec.Raw
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What a run came to.
+class Answer(msgspec.Struct, Generic[O_co], frozen=True):
+    """What a run came to. `output` is the answer's text, or the value that it says where the agent has an `output=`.
 
     `messages` is the whole conversation, the thread's history included, and always a valid one: every
     call in it has a result. `usage` is this run's. `finish` is why the model stopped: "length" says that it
@@ -142,7 +145,7 @@ class Answer(msgspec.Struct, frozen=True):
     that wait for a person: the run rests until they are decided, and then goes on; see `Runtime.resume`.
     """
 
-    output: str
+    output: O_co
     messages: tuple[Message, ...]
     usage: Usage
     run_id: str

@@ -37,9 +37,11 @@ class Provider:
             thinks before it speaks may need more.
         idle_timeout: Seconds between two signs of life.
         transport: Carries requests in place of the network, for tests and proxies of one's own.
+        fast: Carry requests by aiohttp, which costs much less CPU; needs the extra `agentrt[fast]`.
 
     Raises:
-        SettingInvalid: a name that cannot stand before a colon, or no address, or one that is none.
+        SettingInvalid: a name that cannot stand before a colon, or no address, or one that is none, or two ways to
+            carry requests.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Provider:
     groups: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
     profile: str | Profile | None = None
     hedge: bool = False
+    fast: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or ":" in self.name:
@@ -62,6 +65,8 @@ class Provider:
         for name in ("connect_timeout", "first_byte_timeout", "idle_timeout"):
             if not getattr(self, name) > 0:
                 raise SettingInvalid(f"Provider({name}={getattr(self, name)}): expected more than 0 seconds")
+        if self.fast and self.transport is not None:
+            raise SettingInvalid(f'Provider(name="{self.name}"): expected transport=... or fast=True, not both')
         if self.base_url is not None:
             check_address(self.base_url, "Provider")
         if isinstance(self.profile, str) and self.profile not in PROFILES:

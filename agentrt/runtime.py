@@ -47,6 +47,7 @@ from agentrt.toolbox.call import Caller
 from agentrt.toolbox.processes import Processes
 from agentrt.toolbox.threads import Threads as ToolThreads
 from agentrt.toolbox.watchdog import Watchdog
+from agentrt.trace import CORRELATION, Correlation, child
 
 if TYPE_CHECKING:
     from agentrt.pipeline.embedding import GateEmbedder
@@ -311,6 +312,7 @@ class Runtime:
             principal=started.principal,
             priority=started.priority,
             parent=started.parent,
+            trace=started.trace or child(None, self._random),
         )
         return self._carry(order, ports, taken, decisions)
 
@@ -356,6 +358,16 @@ class Runtime:
     async def _live(self, run: Run, order: Order) -> None:
         _current.set(self)  # a tool that runs an agent does so here, wherever its own run was started
         ENCLOSING.set(order)
+        CORRELATION.set(
+            Correlation(
+                run_id=order.run_id,
+                traceparent=order.trace,
+                thread=order.thread,
+                principal=order.principal,
+                parent=order.parent,
+                metadata=order.metadata,
+            )
+        )
         if order.thread is not None:
             _inside.set(_inside.get() | {(self, order.thread)})
         await run.live()

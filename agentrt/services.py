@@ -121,6 +121,7 @@ class Services:
             wall=self._wall,
             profile=provider.traits,
             dialect=_dialect(provider.traits),
+            fast=provider.fast,
         )
         gate = Gate(
             name,

@@ -51,10 +51,11 @@ class Supplies:
             SettingInvalid: a tool brings a provider along that differs from another of its name.
         """
         gate_of = self._services.gate
-        for tool in agent.registry:
+        agents = agent.reachable().values()
+        for tool in (tool for one in agents for tool in one.registry):
             if tool.provider is not None:
                 gate_of(tool.provider)  # who names nobody's provider is told so before anything is asked
-        unpriced = [one.name for one in self._candidates(agent) if one.price is None]
+        unpriced = [model.name for one in agents for model in self._candidates(one) if model.price is None]
         if budget.usd is not None and unpriced:
             raise SettingInvalid(
                 f'Budget(usd={budget.usd}): the price of "{unpriced[0]}" is not known; say it: '

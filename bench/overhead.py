@@ -1,8 +1,9 @@
 """What agentrt costs over the loop one writes by hand: `python -m bench.overhead`.
 
-CPU of this process, user and system, for one run of five turns with a tool each and an answer; the
-provider is a process of its own. Both sides run in turn within one measurement, so that the ratio
-holds on a machine whose speed drifts. Then ten real tools of 100 ms in one turn, and the import.
+The references in `bench/reference/` and agentrt do the same task in turn within one measurement, so that the ratios
+hold on a machine whose speed drifts; what is printed are medians. The provider is a process of its own. CPU is that
+of this process, user and system; a crowd of runs has a process of its own (`bench.overhead_crowd`). A reference whose
+packages are missing is left out.
 """
 
 from __future__ import annotations
@@ -15,81 +16,142 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-import openai
-
-from agentrt import Agent, Provider, Runtime, run, tool
+from bench.overhead_crowd import IDEAL, Figures, measured
+from bench.overhead_sides import Job, available, side, sides
 from bench.provider import provider
-from bench.reference import openai_sdk
 
-QUESTION = "How many are left?"
-
-
-@tool(name="tool")
-async def counted(n: int) -> str:
-    """A tool."""
-    return f"{n}"
+BASE = "httpx"
+"""The side whose CPU is 1."""
+TURNS = "turns-5-tokens-20"
+FAN_OUT = "calls-50-turns-1"
+FEW, MANY = 100, 2100
+Samples = dict[str, list[float]]
 
 
-@tool(name="tool")
-async def slow(n: int) -> str:
-    """A tool that waits."""
-    await asyncio.sleep(0.1)
-    return f"{n}"
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured: rounds of the interleaved rows, jobs of a side in each, rounds of a crowd, their sizes."""
+
+    rounds: int
+    times: int
+    crowd_rounds: int
+    crowds: tuple[int, ...]
 
 
-async def plain(n: int) -> str:
-    """The same tool for the reference."""
-    return f"{n}"
+WHOLE = Amount(rounds=15, times=10, crowd_rounds=3, crowds=(20, 200, 1000))
+QUICK = Amount(rounds=1, times=1, crowd_rounds=1, crowds=(2,))
 
 
-def agent(model: str, a_tool: object = counted) -> Agent[None]:
-    """The agent that does what the reference does."""
-    return Agent(name="bench", model=f"bench:{model}", instructions="Be brief.", tools=[a_tool])  # type: ignore[list-item]
+def row(what: str, side: str, said: str, goal: str = "") -> None:
+    """One line of the table."""
+    print(f"{what:<24} {side:<22} {said:<52} {goal}", flush=True)
 
 
-async def cpu(job: Callable[[], Awaitable[object]], times: int) -> float:
-    """Seconds of CPU one job takes, the mean of `times`."""
+def goal(holds: bool, said: str) -> str:
+    """A goal, and whether it is met."""
+    return f"{said}: {'yes' if holds else 'NO'}"
+
+
+async def cpu(job: Job, model: str, times: int) -> float:
+    """Seconds of CPU that one job takes, the mean of `times`."""
     before = time.process_time()
     for _ in range(times):
-        await job()
+        await job(model)
     return (time.process_time() - before) / times
 
 
-async def overhead(base_url: str, rounds: int, times: int) -> None:
-    """Interleaved: the SDK loop, agentrt, the SDK loop, ..."""
-    model = "turns-5-tokens-20"
-    clerk = agent(model)
-    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
-        async with Runtime(providers=[Provider(name="bench", base_url=base_url)]):
-
-            async def ours() -> object:
-                return await run(clerk, QUESTION)
-
-            async def theirs() -> object:
-                return await openai_sdk.run(client, model, QUESTION, plain)
-
-            await cpu(ours, 5)
-            await cpu(theirs, 5)
-            pairs = [(await cpu(ours, times), await cpu(theirs, times)) for _ in range(rounds)]
-    ratio = statistics.median(a / b for a, b in pairs)
-    a, b = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
-    print(f"run of 5 turns x 1 tool: agentrt {a:.2f} ms CPU, openai SDK loop {b:.2f} ms; ratio {ratio:.3f}")
+async def interleaved(jobs: dict[str, Job], model: str, amount: Amount, times: int | None = None) -> Samples:
+    """CPU of each side, round by round."""
+    for job in jobs.values():
+        await cpu(job, model, 3)
+    samples: Samples = {name: [] for name in jobs}
+    for _ in range(amount.rounds):
+        for name, job in jobs.items():
+            samples[name].append(await cpu(job, model, times or amount.times))
+    return samples
 
 
-async def fan_out(base_url: str, rounds: int) -> None:
-    """Ten calls of 100 ms in one turn."""
-    clerk = agent("calls-10-turns-1", slow)
-    async with Runtime(providers=[Provider(name="bench", base_url=base_url)]):
-        await run(clerk, QUESTION)
-        walls: list[float] = []
-        for _ in range(rounds):
-            before = time.perf_counter()
-            await run(clerk, QUESTION)
-            walls.append(time.perf_counter() - before)
-    low, middle, high = min(walls) * 1e3, statistics.median(walls) * 1e3, max(walls) * 1e3
-    print(f"10 tools of 100 ms in one turn, {rounds} runs: wall min {low:.0f}, median {middle:.0f}, max {high:.0f} ms")
+def ratio(samples: Samples, name: str, base: str = BASE) -> float | None:
+    """The median of a side's ratios to the base, if that was measured."""
+    if base not in samples:
+        return None
+    return statistics.median(a / b for a, b in zip(samples[name], samples[base], strict=True))
+
+
+async def a_run(jobs: dict[str, Job], amount: Amount) -> None:
+    """Five turns with a tool each, and an answer."""
+    samples = await interleaved(jobs, TURNS, amount)
+    goals = {"agentrt": 1.3, "agentrt fast": 0.65}
+    for name, took in samples.items():
+        share, most = ratio(samples, name), goals.get(name)
+        said = f"{statistics.median(took) * 1e3:6.2f} ms CPU" + (f"  {share:5.2f}x" if share is not None else "")
+        row("run of 5 turns x 1 tool", name, said, goal(share <= most, f"<= {most}x") if share and most else "")
+
+
+async def a_token(jobs: dict[str, Job], amount: Amount) -> None:
+    """One more token: the slope between replies of few and of many. Ours is an event, read by `stream`."""
+    few = await interleaved(jobs, f"turns-0-tokens-{FEW}", amount, 1)
+    many = await interleaved(jobs, f"turns-0-tokens-{MANY}", amount, 1)
+    goals = {"agentrt": 40.0, "agentrt fast": 10.0}
+    for name in jobs:
+        slope = (statistics.median(many[name]) - statistics.median(few[name])) / (MANY - FEW) * 1e6
+        most = goals.get(name)
+        row("a streamed token", name, f"{slope:6.1f} us CPU", goal(slope <= most, f"<= {most:g} us") if most else "")
+
+
+async def fan_out(names: Collection[str], base_url: str, amount: Amount) -> None:
+    """Fifty calls of 100 ms in one turn."""
+    for name in names:
+        async with side(name, base_url, 0.1) as job:
+            await job(FAN_OUT)
+            walls, spent = list[float](), list[float]()
+            for _ in range(amount.rounds):
+                began, before = time.perf_counter(), time.process_time()
+                await job(FAN_OUT)
+                walls.append((time.perf_counter() - began) / 0.1)
+                spent.append((time.process_time() - before) / 50 * 1e6)
+        wall, call = statistics.median(walls), statistics.median(spent)
+        said = f"wall {wall:4.2f}x ideal, {call:4.0f} us CPU a call"
+        kept = goal(wall <= 1.35 and call <= 250, "<= 1.35x, <= 250 us") if name.startswith("agentrt") else ""
+        row("50 tools of 100 ms", name, said, kept)
+
+
+def crowd(names: Collection[str], base_url: str, runs: int, rounds: int) -> None:
+    """So many runs at once."""
+    figures: dict[str, list[Figures]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            figures[name].append(measured(name, base_url, runs))
+    middle = {name: _medians(many) for name, many in figures.items()}
+    lean = middle.get("aiohttp", {}).get("p50")
+    for name, one in middle.items():
+        said = (
+            f"{one['rate']:5.0f}/s  p50 {one['p50'] * 1e3:5.0f} ms  p99/p50 {one['p99'] / one['p50']:4.2f}  "
+            f"gap {one['gap'] * 1e3:4.0f} ms  {one['rss']:4.0f} KB"
+        )
+        row(f"{runs} runs at once", name, said, "; ".join(_goals_of_crowd(runs, name, one, lean)))
+
+
+def _medians(many: list[Figures]) -> Figures:
+    return {key: statistics.median(one[key] for one in many) for key in many[0]}
+
+
+def _goals_of_crowd(runs: int, name: str, one: Figures, lean: float | None) -> Iterable[str]:
+    if not name.startswith("agentrt"):
+        return
+    if runs == 20:
+        yield goal(one["p50"] <= 1.2 * IDEAL, f"p50 <= {1.2 * IDEAL * 1e3:.0f} ms")
+    elif runs == 200 and "fast" in name:
+        yield goal(one["rate"] >= 150, ">= 150/s")
+    elif runs == 1000:
+        if lean is not None:
+            yield goal(one["p50"] <= 1.5 * lean, "p50 <= 1.5x aiohttp")
+        yield goal(one["p99"] <= 1.2 * one["p50"], "p99 <= 1.2x p50")
+        yield goal(one["gap"] <= 0.05, "gap <= 50 ms")
+        yield goal(one["rss"] <= 60, "<= 60 KB")
 
 
 def importing(rounds: int) -> None:
@@ -104,20 +166,30 @@ def importing(rounds: int) -> None:
         command = [sys.executable, "-c", code]
         outputs = [subprocess.check_output(command, env=environ, text=True).split() for _ in range(rounds + 1)]
     middle = statistics.median(float(seconds) for seconds, *_ in outputs[1:]) * 1e3
-    loaded = f"openai loaded: {outputs[0][1]}, websockets: {outputs[0][2]}"
-    print(f"from agentrt import Agent, tool, run: {middle:.0f} ms CPU; {loaded}")
+    said = f"{middle:6.0f} ms CPU; openai loaded: {outputs[0][1]}, websockets: {outputs[0][2]}"
+    row("import of the front door", "agentrt", said, goal(middle <= 250, "<= 250 ms"))
+
+
+async def in_turn(base_url: str, amount: Amount) -> None:
+    """What one process measures, side after side."""
+    names = available()
+    async with sides(names, base_url) as jobs:
+        await a_run(jobs, amount)
+        await a_token(jobs, amount)
+    await fan_out([name for name in names if name != "openai SDK"], base_url, amount)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--times", type=int, default=10, help="runs of each side in a round")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="hardly measure; see that it works")
+    amount = QUICK if parser.parse_args().quick else WHOLE
     with provider() as (base_url, _log):
-        asyncio.run(overhead(base_url, arguments.rounds, arguments.times))
-        asyncio.run(fan_out(base_url, arguments.rounds))
-    importing(arguments.rounds)
+        asyncio.run(in_turn(base_url, amount))
+        crowds = available(("aiohttp", "httpx", "agentrt", "agentrt fast", "agentrt fast, SQLite"))
+        for runs in amount.crowds:
+            crowd(crowds, base_url, runs, amount.crowd_rounds)
+    importing(amount.rounds)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 It must never be the bottleneck, so it is an `asyncio.Protocol` over bytes made beforehand. The reply
 follows from the request: a model named "turns-5-tokens-20" asks for one call of `tool` until the
-conversation holds five results, then answers with twenty tokens; "calls-10" asks for ten calls at once.
-"trickle-1000" answers with tokens 10 ms apart, for as long as the client listens. Each connection that a
-client closes is written to standard output as the clock of `time.monotonic` shows.
+conversation holds five results, then answers with twenty tokens; "calls-10" asks for ten calls at once, and
+"wait-10" lets every reply begin after 10 ms. "trickle-1000" answers with tokens 10 ms apart, for as long as
+the client listens; when a client closes such a connection, the clock of `time.monotonic` is put into the log.
 """
 
 from __future__ import annotations
@@ -49,16 +49,20 @@ def call(index: int, turn: int) -> bytes:
     return sse({"delta": {"tool_calls": [first]}}) + sse({"delta": {"tool_calls": [rest]}})
 
 
-def reply(body: bytes) -> bytes:
-    """The whole streamed reply to a request."""
+def wishes(body: bytes) -> dict[str, int]:
+    """What the model's name asks for."""
     model = re.search(rb'"model":\s*"([^"]+)"', body)
-    wanted = dict(re.findall(r"(\w+)-(\d+)", model[1].decode() if model else ""))
+    return {name: int(number) for name, number in re.findall(r"(\w+)-(\d+)", model[1].decode() if model else "")}
+
+
+def reply(body: bytes, wanted: dict[str, int]) -> bytes:
+    """The whole streamed reply to a request."""
     done = len(re.findall(rb'"role":\s*"tool"', body))
-    calls, turns = int(wanted.get("calls", 1)), int(wanted.get("turns", 0))
+    calls, turns = wanted.get("calls", 1), wanted.get("turns", 0)
     if done < turns * calls:
         pieces = b"".join(call(n, done) for n in range(calls))
         return pieces + sse({"delta": {}, "finish_reason": "tool_calls"}) + USAGE + DONE
-    return TOKEN * int(wanted.get("tokens", 1)) + sse({"delta": {}, "finish_reason": "stop"}) + USAGE + DONE
+    return TOKEN * wanted.get("tokens", 1) + sse({"delta": {}, "finish_reason": "stop"}) + USAGE + DONE
 
 
 class Wire(asyncio.Protocol):
@@ -85,7 +89,12 @@ class Wire(asyncio.Protocol):
                 self._transport.write(HEAD)
                 self._drip()
             else:
-                self._transport.write(HEAD + reply(body) + TAIL)
+                wanted = wishes(body)
+                whole = HEAD + reply(body, wanted) + TAIL
+                if wait := wanted.get("wait"):
+                    asyncio.get_running_loop().call_later(wait / 1000, self._transport.write, whole)
+                else:
+                    self._transport.write(whole)
 
     def _drip(self) -> None:
         self._transport.write(TOKEN)
@@ -116,6 +125,7 @@ def provider() -> Iterator[tuple[str, Connection]]:
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_main, args=(theirs,), daemon=True)
     process.start()
+    theirs.close()  # so that a process that cannot start ends our waiting
     try:
         yield f"http://127.0.0.1:{ours.recv()}/v1", ours
     finally:

@@ -123,16 +123,34 @@ def _add_ingest(commands: Commands) -> None:
 
 
 def _add_runs(commands: Commands) -> None:
-    runs = commands.add_parser("runs", help="list the runs of a journal, or show one", description="Read a journal.")
+    runs = commands.add_parser(
+        "runs",
+        help="list the runs of a journal, show one, replay it, or resume it",
+        description="Read a journal, and carry on what was cut off there.",
+    )
     actions = runs.add_subparsers(dest="action", required=True, metavar="ACTION")
     listed = actions.add_parser("list", help="its runs, in the order in which they started")
     listed.add_argument("--thread", metavar="NAME", help="only those of one thread")
     listed.add_argument("--unfinished", action="store_true", help="only those that have not ended")
     show = actions.add_parser("show", help="the facts of one run, a line each")
-    show.add_argument("run", metavar="RUN", help="its id, or the beginning of it")
+    replay = actions.add_parser("replay", help="one run as it was seen when it ran")
+    resume = actions.add_parser("resume", help="take over a run that was cut off, and carry it on")
+    for action in (show, replay, resume):
+        action.add_argument("run", metavar="RUN", help="its id, or the beginning of it")
+    replay.add_argument(
+        "--speed", type=float, metavar="N", help="N times as fast as it was; 1 is as it was (default: all at once)"
+    )
+    replay.add_argument(
+        "--check",
+        metavar="MODULE:AGENT",
+        help="print the move that follows from each fact, up to the first fact that does not follow",
+    )
+    resume.add_argument("agent", metavar="MODULE:AGENT", help="its agent, such as clerk of shop.py: shop:clerk")
+    _add_file(resume)
     for action in (listed, show):
-        action.add_argument("--journal", required=True, metavar="PATH", help="the file, such as chat.db")
         action.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    for action in actions.choices.values():
+        action.add_argument("--journal", required=True, metavar="PATH", help="the file, such as chat.db")
         action.add_argument("--debug", action="store_true", help="show tracebacks")
 
 

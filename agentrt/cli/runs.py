@@ -1,12 +1,14 @@
-"""`agentrt runs`: what stands in a journal, run by run and fact by fact."""
+"""`agentrt runs`: what stands in a journal, run by run and fact by fact, and what becomes of it."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -16,18 +18,27 @@ from agentrt.cli.leaving import run_command
 from agentrt.cli.printing import on_one_line, print_lines
 from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import (
+    ApprovalAsked,
+    ApprovalGiven,
     CancelAsked,
+    ClientAsked,
     Fact,
+    HandedOff,
+    MessageAdded,
     ModelReplied,
+    OutputRejected,
     RunEnded,
     RunResumed,
     RunStarted,
+    Steered,
+    Summarised,
     ToolReturned,
     ToolStarted,
 )
 from agentrt.journal.journal import Journal, RunRow
 from agentrt.journal.sqlite import SqliteJournal
 from agentrt.messages import text_of
+from agentrt.runs.state import fold
 
 
 def runs(arguments: argparse.Namespace) -> int:
@@ -35,6 +46,12 @@ def runs(arguments: argparse.Namespace) -> int:
     path = Path(arguments.journal.removeprefix("sqlite:")).expanduser()
     if not path.exists():  # to look is not to make one
         raise JournalFailed(f'there is no journal "{path}"')
+    if arguments.action == "resume":
+        from agentrt.cli.replay import resume  # noqa: PLC0415 - it brings the runtime, the server and the view
+
+        stragglers: list[str] = []
+        resumed = resume(arguments, f"sqlite:{path}", partial(_found, beginning=arguments.run), stragglers)
+        return run_command(resumed, left_behind=lambda: bool(stragglers))
     return run_command(_runs(arguments, SqliteJournal(path)))
 
 
@@ -42,14 +59,30 @@ async def _runs(arguments: argparse.Namespace, journal: Journal) -> int:
     try:
         if arguments.action == "list":
             rows = await journal.runs(thread=arguments.thread, unfinished=arguments.unfinished)
-            lines = _json(rows) if arguments.json else _listed(rows)
+            lines = _json(rows) if arguments.json else _listed(rows, await _resting(journal, rows))
         else:
-            facts = await journal.read(await _found(journal, arguments.run))
+            run_id = await _found(journal, arguments.run)
+            if arguments.action == "replay":
+                from agentrt.cli.replay import replay  # noqa: PLC0415 - as above
+
+                return await replay(arguments, journal, run_id)
+            facts = await journal.read(run_id)
             lines = _json(facts) if arguments.json else _told(facts)
     finally:
         await journal.aclose()
     print_lines(lines)
     return 0
+
+
+async def _resting(journal: Journal, rows: Sequence[RunRow]) -> set[str]:
+    """Those of the runs that wait for a person."""
+    resting: set[str] = set()
+    for row in rows:
+        if row.ended is None:
+            with suppress(JournalFailed):  # what is wrong is said by who shows the run
+                if fold(await journal.read(row.run_id)).resting:
+                    resting.add(row.run_id)
+    return resting
 
 
 async def _found(journal: Journal, beginning: str) -> str:
@@ -68,13 +101,13 @@ def _json(records: Iterable[RunRow | Fact]) -> list[str]:
     return [msgspec.json.encode(record).decode() for record in records]
 
 
-def _listed(rows: Sequence[RunRow]) -> list[str]:
+def _listed(rows: Sequence[RunRow], resting: Collection[str]) -> list[str]:
     table = [("RUN", "STARTED", "OUTCOME", "AGENT", "THREAD")]
     table += [
         (
             row.run_id,
             _date(row.started_at),
-            row.ended or "unfinished",
+            row.ended or ("waiting" if row.run_id in resting else "unfinished"),
             on_one_line(row.agent),
             on_one_line(row.thread or ""),
         )
@@ -89,7 +122,7 @@ def _told(facts: Sequence[Fact]) -> list[str]:
     began = facts[0].at
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     lines = [
-        f"{fact.at - began:9.3f} s  {type(fact).__name__:12}  {on_one_line(_said(fact))}".rstrip() for fact in facts
+        f"{fact.at - began:9.3f} s  {type(fact).__name__:14}  {on_one_line(_said(fact))}".rstrip() for fact in facts
     ]
     return [line if width is None or len(line) <= width else f"{line[: width - 1]}…" for line in lines]
 
@@ -109,11 +142,41 @@ def _said(fact: Fact) -> str:
             return f"{fact.name} {fact.arguments}"
         case ToolReturned():
             return f"{fact.name} {fact.code or fact.status}, {fact.seconds * 1e3:.0f} ms: {fact.content}"
-        case CancelAsked():
-            return fact.reason
         case RunEnded():
             tokens = f"{fact.usage.input_tokens} tokens in and {fact.usage.output_tokens} out"
             return f"{fact.outcome}, {tokens}{fact.message and f': {fact.message}'}"
+        case _:
+            return _said_into(fact)
+
+
+def _said_into(
+    fact: MessageAdded
+    | ApprovalAsked
+    | ApprovalGiven
+    | ClientAsked
+    | Steered
+    | OutputRejected
+    | HandedOff
+    | Summarised
+    | CancelAsked,
+) -> str:
+    """What a fact says that comes between the model and its tools."""
+    match fact:
+        case MessageAdded() | Steered():
+            return text_of(fact.message)
+        case ApprovalAsked() | ClientAsked():
+            return f"{fact.name} {fact.arguments}"
+        case ApprovalGiven():
+            by = f" by {fact.by}" if fact.by else ""
+            return f"{fact.call_id} {'approved' if fact.approved else 'denied'}{by}{fact.reason and f': {fact.reason}'}"
+        case OutputRejected():
+            return fact.message
+        case HandedOff():
+            return fact.agent
+        case Summarised():
+            return f"{fact.covers} messages: {fact.text}"
+        case CancelAsked():
+            return f"{fact.mode}{f', {fact.call_id}' if fact.call_id else ''}{fact.reason and f': {fact.reason}'}"
         case _:
             assert_never(fact)
 

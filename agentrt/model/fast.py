@@ -44,7 +44,8 @@ class FastTransport(httpx2.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=_timeout(request),
             )
-        return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request), request=request)
+        body = _Body(answer, request)
+        return httpx2.Response(answer.status, headers=answer.raw_headers, stream=body, request=request)
 
     async def aclose(self) -> None:
         session, self._session = self._session, None

@@ -1,8 +1,8 @@
 """OpenAI-compatible services, asked through the `openai` package.
 
 The package is slow to come: importing it takes about a second of CPU, its TLS context up to 0.1 s. So
-this file does not import it; `sending.py` does, at the first reply, in a thread. `connections.py`, which is all that
-embeddings need, does without.
+this file does not import it; `sending.py` does, at the first reply, in a thread. `straight.py` does without, and so
+does `connections.py`, which is all that embeddings need.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
+from agentrt.errors import SettingInvalid
 from agentrt.model.dialect import ChatCompletions, Dialect
 from agentrt.model.model import ModelReply, ModelRequest, Tell
 from agentrt.model.settings import Settings
@@ -44,6 +46,9 @@ class OpenAIModel:
         profile: What is particular to the service.
         dialect: What it speaks; by default, Chat Completions.
         fast: Carry requests by aiohttp, without the `openai` package; needs the extra `agentrt[fast]`.
+
+    Raises:
+        SettingInvalid: `fast`, without its extra.
     """
 
     def __init__(  # noqa: PLR0913 - settings
@@ -61,6 +66,8 @@ class OpenAIModel:
         dialect: Dialect | None = None,
         fast: bool = False,
     ) -> None:
+        if fast and find_spec("aiohttp") is None:
+            raise SettingInvalid(f'{name}: fast=True needs a package that is missing: pip install "agentrt[fast]"')
         self._settings = Settings(
             name=name,
             base_url=base_url,

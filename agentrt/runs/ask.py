@@ -74,7 +74,7 @@ async def ask_model(run: Carried, *, offer_tools: bool) -> None:
 def _offered(role: Role, messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
     """The agent's tools, and one to read on in results that were cut once there are such."""
     reads = role.registry.get(READ_RESULT.name) is None and any(map(is_cut, messages))
-    return (*role.registry.specs, READ_RESULT) if reads else role.registry.specs
+    return (*role.specs, READ_RESULT) if reads else role.specs
 
 
 async def _send(

@@ -22,6 +22,7 @@ from agentrt.messages import (
 )
 from agentrt.runs.chain import as_fork
 from agentrt.runs.order import Order
+from agentrt.trace import child, correlation, is_traceparent
 
 DEADLINE = 600.0
 """Seconds a run may take unless it says otherwise."""
@@ -45,6 +46,8 @@ class RunOptions(TypedDict, total=False):
         principal: Who asks; kept in `RunStarted`. At a gate, principals have equal shares. In a tool, its run's.
         priority: "background" for what nobody waits for, and all its tools start: others have most of a busy gate.
         after: Go on behind this run instead of at the end of the thread: a branch, without a copy.
+        trace: The W3C `traceparent` that this run belongs under, e.g. of the request that asks for it. See
+            `agentrt.trace`.
         before: Go on where this run began: to ask again, or something else. What came behind is no longer the thread's
             history, and stays in the journal.
     """
@@ -59,6 +62,7 @@ class RunOptions(TypedDict, total=False):
     priority: Priority
     after: str | None
     before: str | None
+    trace: str | None
 
 
 def as_order(
@@ -80,6 +84,10 @@ def as_order(
     if messages and (thread is not None or fork is not None):
         named = "thread=" if fork is None else str(fork)
         raise SettingInvalid(f"{named} and messages= together: a thread has its history already; give one of them")
+    trace = options.get("trace")
+    if trace is not None and not is_traceparent(trace):
+        raise SettingInvalid(f'trace="{trace:.80}": expected a W3C traceparent, e.g. "00-<32 hex>-<16 hex>-01"')
+    around = correlation()
     conversation, seconds = as_messages(input, messages), as_deadline(options.get("deadline"))
     return Order(
         run_id=options.get("run_id") or f"{random.getrandbits(128):032x}",
@@ -92,6 +100,7 @@ def as_order(
         metadata=dict(options.get("metadata") or {}),
         principal=options.get("principal"),
         priority=as_priority(options.get("priority", "interactive")),
+        trace=child(trace or (None if around is None else around.traceparent), random),
         fork=fork,
     )
 

@@ -8,18 +8,20 @@ from agentrt.runs.control import Control
 from agentrt.runs.order import Order, Ports, Role
 from agentrt.runs.reads import Reads
 from agentrt.runs.record import Record
+from agentrt.runs.roles import Roles
 
 
 @dataclass(eq=False)
 class Carried:
     """What was asked, what has happened, and by what the moves reach the world.
 
-    `role` is the agent that goes on with it now, `reads` are its reads in flight, while it is being carried.
+    `role` is the agent that goes on with it now, one of `roles`; `reads` are its reads in flight, while it is carried.
     """
 
     order: Order
     ports: Ports
     record: Record
     control: Control
+    roles: Roles
     role: Role
     reads: Reads = field(init=False)

@@ -39,17 +39,23 @@ async def carry(run: Carried) -> End | Rest:
 
 async def _moves(run: Carried) -> End | Rest:
     while True:
-        match next_move(run.record.state, run.order.budget, run.ports.now()):
+        move = next_move(run.record.state, run.order.budget, run.ports.now())
+        if isinstance(move, AskModel | CallTools):
+            if over := run.order.ledger.overdrawn():
+                return End("budget", "budget_exceeded", f"the run has used up its budget: {over}")
+            state = run.record.state
+            run.role = await run.roles.of(state.agent if isinstance(move, AskModel) else state.speaker)
+        match move:
             case AskModel(offer_tools):
                 await _ask(run, offer_tools=offer_tools)
             case CallTools(calls):
                 await _call(run, calls)
                 if any(call in calls and not run.record.state.decision(call.id) for call in run.record.state.due_calls):
                     return End("failed", "internal", "a call ended without a result")
-            case Rest() as move:
+            case Rest():
                 if not await run.control.awake():
                     return move
-            case End() as move:
+            case End():
                 return move
 
 

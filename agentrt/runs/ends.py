@@ -47,6 +47,7 @@ def _started(order: Order, previous: str | None) -> RunStarted:
         budget=None if order.budget is order.agent.budget else asdict(order.budget),
         priority=order.priority,
         parent=order.parent,
+        trace=order.trace or None,
     )
 
 
@@ -74,7 +75,7 @@ async def close(run: Carried, end: End, interrupted: Collection[str]) -> None:
     for call in record.state.open_calls:
         unknown = call.id in interrupted and not may_run_again(run.role.registry.get(call.name))
         outcome = OUTCOME_UNKNOWN if unknown else _stopped(end, straggles=call.name in stragglers)
-        record.happened(returned(call, outcome))
+        record.happened(returned(call, outcome, run.order.ledger.taken(call.id)))
     await record.keep(
         RunEnded(
             outcome=end.outcome,

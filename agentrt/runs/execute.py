@@ -16,6 +16,8 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+from msgspec.structs import replace
+
 from agentrt.errors import (
     AgentrtError,
     GateTimeout,
@@ -31,6 +33,7 @@ from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock, Spare
 from agentrt.messages import ToolCall
 from agentrt.runs.carried import Carried
+from agentrt.runs.ledger import CALL
 from agentrt.runs.places import Places
 from agentrt.runs.reads import Key, Tell
 from agentrt.surrogates import mended_text
@@ -39,6 +42,7 @@ from agentrt.toolbox.define import Tool
 from agentrt.toolbox.identical import canonical
 from agentrt.toolbox.outcome import ToolOutcome
 from agentrt.toolbox.results import READ_RESULT, fit
+from agentrt.trace import CORRELATION
 
 _ANYBODYS = frozenset({"tool_failed", "tool_timeout", "tool_cancelled_itself"})
 """Codes of failures that say nothing about the provider."""
@@ -56,6 +60,9 @@ def key_of(run: Carried, call: ToolCall) -> Key | None:
 async def execute(run: Carried, tool: Tool[Any], call: ToolCall, tell: Tell) -> ToolOutcome:
     """Call the tool once its provider and its pace let us, and say what came of it."""
     order, caller = run.order, run.ports.caller
+    CALL.set(call.id)  # each call is a task of its own
+    if (around := CORRELATION.get()) is not None:
+        CORRELATION.set(replace(around, call_id=call.id))
     context = Context(
         deps=order.deps,
         run_id=order.run_id,

@@ -99,8 +99,9 @@ class Fitting:
         state = self._record.state
         said = len(request.messages) - len(state.messages)
         lead, messages = request.messages[:said], request.messages[said:]
-        room, count = self._room(request, lead, window), self._gauge.counter(request.model)
-        fetch = any(tool is READ_RESULT for tool in request.tools)
+        reading = self._reading(request)
+        fetch = any(tool is READ_RESULT for tool in reading.tools)
+        room, count = self._room(reading, lead, window), self._gauge.counter(request.model)
         summed_up, asked = False, window.summarise
         while True:
             summary = self._record.state.summary
@@ -120,7 +121,13 @@ class Fitting:
                     summarised=covered(messages, summary),
                 )
             )
-        return replace(request, messages=(*lead, *now.view))
+        return replace(reading if now.shortened else request, messages=(*lead, *now.view))
+
+    def _reading(self, request: ModelRequest) -> ModelRequest:
+        """The request with a tool to read on in what was shortened, if it has tools and none of this name."""
+        if not request.tools or any(tool.name == READ_RESULT.name for tool in request.tools):
+            return request
+        return replace(request, tools=(*request.tools, READ_RESULT))
 
     def _room(self, request: ModelRequest, lead: tuple[Message, ...], window: ContextWindow) -> _Room:
         told = window.tokens

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentrt.events import ApprovalGiven, CancelAsked, ToolReturned
-from agentrt.messages import ToolCall
+from agentrt.messages import ToolCall, Usage
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.outcome import ToolOutcome
 
@@ -38,8 +38,8 @@ def denied(given: ApprovalGiven) -> ToolOutcome:
     return ToolOutcome("denied", f"The call was not approved and did not run{why}.", "denied")
 
 
-def returned(call: ToolCall, outcome: ToolOutcome) -> ToolReturned:
-    """The fact that the call came to this."""
+def returned(call: ToolCall, outcome: ToolOutcome, usage: Usage | None = None) -> ToolReturned:
+    """The fact that the call came to this. `usage` is what runs spent that it began."""
     return ToolReturned(
         call_id=call.id,
         name=call.name,
@@ -48,4 +48,5 @@ def returned(call: ToolCall, outcome: ToolOutcome) -> ToolReturned:
         code=outcome.code,
         seconds=outcome.seconds,
         rest=outcome.rest,
+        usage=usage,
     )

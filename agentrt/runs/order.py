@@ -15,12 +15,13 @@ from agentrt.events import Priority
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Spare
 from agentrt.journal.journal import Journal
-from agentrt.messages import Message, Usage
+from agentrt.messages import Message, ToolSpec, Usage
 from agentrt.model.model import Model
 from agentrt.prices import Price, cost
 from agentrt.providers import Provider
 from agentrt.runs.chain import Fork
 from agentrt.runs.gauge import Gauge
+from agentrt.runs.ledger import Ledger
 from agentrt.runs.places import Places
 from agentrt.toolbox.call import Caller
 from agentrt.toolbox.registry import Registry
@@ -30,7 +31,9 @@ from agentrt.toolbox.registry import Registry
 class Order:
     """What somebody asked for. `ends_at` is seconds since 1970; waiting for people puts it off, see `Record.deadline`.
 
-    `spare` is what is left to the run for retries, `parent` the run whose tool asks, and
+    `spare` is what is left to the run for retries, `parent` the run whose tool asks, `trace`
+    the `traceparent` of the run,
+    `ledger` what is spent for it and for the runs that its tools begin, and
     `fork` where the run goes on from, if not at the end of its thread.
     """
 
@@ -45,6 +48,8 @@ class Order:
     principal: str | None
     priority: Priority
     parent: str | None = None
+    trace: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
     fork: Fork | None = None
     spare: Spare = field(default_factory=Spare)
 
@@ -56,6 +61,7 @@ class Order:
         return replace(
             self,
             parent=whole.run_id,
+            ledger=Ledger(whole.ledger),
             ends_at=min(self.ends_at, ends_at),
             principal=whole.principal if self.principal is None else self.principal,
             priority="background" if whole.priority == "background" else self.priority,
@@ -82,12 +88,17 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """An agent as it is in this run: what it is told, the tools it has, and whom to ask; the first that can be is."""
+    """An agent as it is in this run: what it is told, the tools it has, and whom to ask; the first that can be is.
+
+    `handoffs` are the names of the agents that it may hand over to, by those of the tools it does so with.
+    """
 
     agent: Agent[Any]
     instructions: str
     registry: Registry[Any]
     candidates: tuple[Candidate, ...]
+    handoffs: Mapping[str, str]
+    specs: tuple[ToolSpec, ...]
 
     @cached_property
     def reads_early(self) -> bool:

@@ -41,9 +41,10 @@ from agentrt.runs.decisions import Decision, decided
 from agentrt.runs.ends import begin, close
 from agentrt.runs.feed import FeedReader
 from agentrt.runs.moves import End, Rest, next_move
-from agentrt.runs.order import Order, Ports, Role
+from agentrt.runs.order import Order, Ports
 from agentrt.runs.past import Past
 from agentrt.runs.record import Record
+from agentrt.runs.roles import AgentFailed, Roles
 from agentrt.runs.state import RunState
 from agentrt.runs.takeover import Taken
 
@@ -82,15 +83,11 @@ class Run:
             for decision in decisions:
                 decided(self.state, decision)  # who decides what cannot be decided is told before anything begins
         self._interrupted = self.state.started
-        agent = order.agent
-        role = Role(
-            agent=agent,
-            instructions=agent.instructions,
-            registry=agent.registry,
-            candidates=ports.candidates_of(agent),
-        )
+        roles = Roles(order, ports)
+        role = roles.at_first(self.state.speaker or self.state.agent or order.agent.name)
+        order.ledger.open(order.budget, lambda: self.state.usage)
         self._control = Control(self._record)
-        self._run = Carried(order, ports, self._record, self._control, role)
+        self._run = Carried(order, ports, self._record, self._control, roles, role)
         self._begun = False
         self._asked: list[Fact] = []  # before it has begun
         self._carrier: Task[End | Rest] | None = None
@@ -293,6 +290,7 @@ class Run:
 
     def gone(self) -> None:
         """The owner's task has ended, however it did; nothing more will come."""
+        self._order.ledger.close()
         self._record.feed.close(self._record.failure)
         self._ended.set_result(None)
 
@@ -320,7 +318,9 @@ class Run:
                     limit.reschedule(self._record.deadline)
                 with self._control.limited_by(limit):
                     return await carry(self._run)
-        except (ProviderError, GateTimeout) as error:
+        except (ProviderError, GateTimeout, AgentFailed) as error:
+            if isinstance(error, AgentFailed):
+                logger.warning("run %s failed", self.run_id, exc_info=error)
             self._error = error
             return End("failed", error.code, str(error))
         except Exception as error:

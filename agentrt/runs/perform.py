@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agentrt.events import ApprovalAsked, ClientAsked, ToolStarted
+from agentrt.events import ApprovalAsked, ClientAsked, HandedOff, ToolStarted
 from agentrt.messages import ToolCall
 from agentrt.runs.carried import Carried
 from agentrt.runs.execute import execute, idempotency_key, key_of
@@ -22,7 +22,7 @@ async def perform(run: Carried, call: ToolCall, *, again: bool) -> None:
     """Run one call; its result is a fact the moment it lands. A tool that fails stops nobody else."""
     outcome = await _outcome(run, call, again=again)
     if outcome is not None:
-        await run.record.keep(returned(call, outcome))
+        await run.record.keep(returned(call, outcome, run.order.ledger.taken(call.id)))
         run.control.changed()
 
 
@@ -54,9 +54,21 @@ async def _outcome(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome 
 
 
 async def _without_tool(run: Carried, call: ToolCall, *, again: bool) -> ToolOutcome:
+    if call.name in run.role.handoffs:
+        return await _hand_over(run, run.role.handoffs[call.name])
     if call.name == READ_RESULT.name:
         return await read_on(run, call)
     return OUTCOME_UNKNOWN if again else unknown_tool(call.name, run.role.registry.names)
+
+
+async def _hand_over(run: Carried, agent: str) -> ToolOutcome:
+    """From the next turn on. The first of several handoffs in one reply counts."""
+    state = run.record.state
+    if state.agent == state.speaker:
+        await run.record.keep(HandedOff(agent=agent))
+    if run.record.state.agent != agent:
+        return ToolOutcome("error", f"The conversation goes to {run.record.state.agent} already.", "handed_off")
+    return ToolOutcome("ok", f"The conversation is handed over to {agent}.")
 
 
 async def _decision(run: Carried, call: ToolCall) -> ToolOutcome | Literal[True] | None:

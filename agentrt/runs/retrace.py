@@ -28,10 +28,9 @@ class Step(msgspec.Struct, frozen=True):
 
 def retraced(facts: Iterable[Fact], budget: Budget, before: RunState) -> Iterator[Step]:
     """The steps of a run that began in the state `before`."""
-    state, move = before, None
+    state = before
+    move: Move | None = None
     for fact in facts:
-        if move is not None and not isinstance(fact, RunEnded):  # what ended the run may be a clock that went on
-            move = next_move(state, budget, fact.at)
         doubt = _doubt(state, move, fact)
         state = apply(state, fact)
         move = None if isinstance(fact, RunEnded) else next_move(state, budget, fact.at)

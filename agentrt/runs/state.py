@@ -70,11 +70,12 @@ class RunState(msgspec.Struct, frozen=True):
     that wait for somebody: for the client's result if they are `handed_out`, else for a decision, as `decided` keeps
     them. `stopped` are the calls that are to stop, and why.
     `steered` is what was said into the run and has not joined the conversation. `agent` is who goes on with it, by
-    name. `at` is when the last fact happened.
+    name, and `speaker` who said the last reply. `at` is when the last fact happened.
     """
 
     run_id: str = ""
     agent: str = ""
+    speaker: str = ""
     at: float = 0.0
     ends_at: float = float("inf")
     messages: tuple[Message, ...] = ()
@@ -203,6 +204,7 @@ def _replied(state: RunState, fact: ModelReplied) -> RunState:
         turns=state.turns + 1,
         tool_calls=state.tool_calls + len(fact.message.tool_calls),
         calls=fact.message.tool_calls,
+        speaker=state.agent,
         landed=(),
         started=frozenset(),
         waiting=frozenset(),

@@ -12,7 +12,8 @@ from bench.reference.by_hand import HEADERS, Conversation, Reply
 def client() -> httpx2.AsyncClient:
     """Connections with the limits that agentrt's own have."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
-    return httpx2.AsyncClient(headers=HEADERS, limits=limits, timeout=httpx2.Timeout(None, connect=5.0), trust_env=False)
+    timeout = httpx2.Timeout(None, connect=5.0)
+    return httpx2.AsyncClient(headers=HEADERS, limits=limits, timeout=timeout, trust_env=False)
 
 
 async def run(

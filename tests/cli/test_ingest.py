@@ -24,6 +24,8 @@ from agentrt.local.wire import serve
 from tests.pipeline.world import alive, children
 
 COMMAND = [sys.executable, "-m", "agentrt.cli.main", "ingest"]
+FILES = 1500
+"""So many that a command that has begun is far from its end."""
 
 
 def ingest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -170,7 +172,7 @@ def test_when_nothing_could_be_stored_it_has_failed(tmp_path: Path) -> None:
 @contextmanager
 def filling(folder: Path, terminal: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A command that is at work: some documents are in, and worker processes are running."""
-    for number in range(4000):
+    for number in range(FILES):
         (folder / f"{number}.html").write_text(f"<title>{number}</title><p>{'word ' * 2000}")
     kb = folder.parent / "kb.sqlite"
     streams = subprocess.PIPE if terminal is None else terminal
@@ -207,8 +209,8 @@ def test_ctrl_c_stores_what_has_been_read_and_leaves_nothing_behind(number: int,
 
     stored = int(said[1].replace(",", ""))
     report = json.loads(ingest(folder, "--index", tmp_path / "kb.sqlite", "--json").stdout)
-    assert 0 < stored < 4000
-    assert (report["unchanged"], report["stored"]) == (stored, 4000 - stored)
+    assert 0 < stored < FILES
+    assert (report["unchanged"], report["stored"]) == (stored, FILES - stored)
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_workers_follow(tmp_path: Path) -> None:

@@ -11,13 +11,29 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agentrt import Agent, Runtime, run, tool
 from agentrt.cli.main import main
 from agentrt.errors import JournalFailed, SettingInvalid
-from agentrt.events import RunResumed, RunStarted
+from agentrt.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    CancelAsked,
+    ClientAsked,
+    Fact,
+    HandedOff,
+    MessageAdded,
+    ModelReplied,
+    OutputRejected,
+    RunResumed,
+    RunStarted,
+    Steered,
+    Summarised,
+)
 from agentrt.journal.sqlite import SqliteJournal
+from agentrt.messages import AssistantMessage, ToolCall, Usage, UserMessage
 from agentrt.testing import ScriptedModel, call, reply
 
 ESCAPE = "\x1b]0;yours\x07"
@@ -72,6 +88,57 @@ def test_runs_are_listed_in_the_order_in_which_they_started(path: Path, capsys: 
     assert (
         rows[2].startswith("zz ") and f"{datetime.fromtimestamp(86400, UTC).astimezone():%Y-%m-%d %H:%M:%S}" in rows[2]
     )
+
+
+def test_a_run_that_rests_until_a_person_decides_is_listed_as_waiting(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = AssistantMessage(tool_calls=(ToolCall("c1", "sell"),))
+    facts: list[Fact] = [
+        RunStarted(run_id="w", agent="x", model="p:m", messages=(), ends_at=1.0, seq=1),
+        ModelReplied(message_id="m1", message=calls, finish="tool_calls", usage=Usage(), seq=2),
+        ApprovalAsked(call_id="c1", name="sell", arguments="{}", seq=3),
+    ]
+
+    async def write() -> None:
+        journal = SqliteJournal(path)
+        epoch = await journal.take("w")
+        for fact in facts:
+            await journal.append("w", epoch, fact)
+        await journal.aclose()
+
+    asyncio.run(write())
+    outcomes = [row.split()[3] for row in said(capsys, "list", "--journal", str(path))[1:]]
+    assert outcomes == ["success", "success", "unfinished", "waiting"]
+
+
+def test_every_kind_of_fact_says_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts: list[tuple[Fact, str]] = [
+        (RunStarted(run_id="r", agent="x", model="p:m", messages=(), ends_at=1.0), "x on p:m: "),
+        (Steered(message=UserMessage("Quick!")), "Quick!"),
+        (MessageAdded(message=UserMessage("Quick!")), "Quick!"),
+        (ApprovalAsked(call_id="c1", name="sell", arguments='{"n": 1}'), 'sell {"n": 1}'),
+        (ApprovalGiven(call_id="c1", approved=True, by="ada"), "c1 approved by ada"),
+        (ApprovalGiven(call_id="c2", approved=False, reason="too dear"), "c2 denied: too dear"),
+        (ClientAsked(call_id="c3", name="pick", arguments="{}"), "pick {}"),
+        (OutputRejected(message="no number"), "no number"),
+        (HandedOff(agent="porter"), "porter"),
+        (Summarised(text="so far", covers=4), "4 messages: so far"),
+        (CancelAsked(mode="after_turn", reason="enough"), "after_turn: enough"),
+        (CancelAsked(call_id="c1"), "now, c1"),
+    ]
+
+    async def write() -> None:
+        journal = SqliteJournal(tmp_path / "r.db")
+        epoch = await journal.take("r")
+        for seq, (fact, _) in enumerate(facts, 1):
+            await journal.append("r", epoch, msgspec.structs.replace(fact, seq=seq))
+        await journal.aclose()
+
+    asyncio.run(write())
+    told = said(capsys, "show", "r", "--journal", str(tmp_path / "r.db"))
+    for line, (_, ending) in zip(told, facts, strict=True):
+        assert line.endswith(ending.rstrip())
 
 
 def test_runs_are_chosen_by_thread_and_by_whether_they_ended(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,13 +125,13 @@ def test_the_whole_idea_and_the_real_one_say_the_same() -> None:
     assert run_virtual(small()) == run_virtual(real())
 
 
-def blocks() -> list[Any]:
-    """The Python blocks of the pages, each behind those before it on its page, by page and number."""
-    found = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        written = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
-        found += [pytest.param("\n".join(written[: n + 1]), id=f"{page.name} {n + 1}") for n in range(len(written))]
-    return found
+def pages() -> list[Any]:
+    """The Python blocks of each page that has some, one behind the other."""
+    written = {
+        page.name: "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S))
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    }
+    return [pytest.param(blocks, id=name) for name, blocks in written.items() if blocks]
 
 
 def answering_stock(request: dict[str, Any]) -> Any:
@@ -139,10 +139,10 @@ def answering_stock(request: dict[str, Any]) -> Any:
     return STOCK[1] if asked[-1] == "tool" else STOCK[0]
 
 
-@pytest.mark.parametrize("block", blocks())
-def test_every_block_of_python_in_the_pages_runs(block: str, tmp_path: Path) -> None:
-    file = tmp_path / "block.py"
-    file.write_text(block)
+@pytest.mark.parametrize("blocks", pages())
+def test_every_block_of_python_in_the_pages_runs(blocks: str, tmp_path: Path) -> None:
+    file = tmp_path / "blocks.py"
+    file.write_text(blocks)
     said = run_python([str(file)], ScriptedModel(answering_stock))
-    if "stock" in block and "ScriptedModel" not in block:
-        assert said.count("Three A-1207, no B-33.") == block.count("asyncio.run(")
+    if "stock" in blocks and "ScriptedModel" not in blocks:
+        assert said.count("Three A-1207, no B-33.") == blocks.count("asyncio.run(")

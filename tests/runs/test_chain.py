@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agentrt.errors import SettingInvalid
 from agentrt.events import Fact, ModelReplied, RunEnded, RunStarted, Summarised
 from agentrt.journal.memory import MemoryJournal
 from agentrt.messages import AssistantMessage, ImagePart, TextPart, ToolCall, Usage, UserMessage, text_of
@@ -181,3 +182,16 @@ def test_a_journal_whose_runs_go_round_in_a_circle_is_read_all_the_same() -> Non
 )
 def test_the_options_name_one_place(after: str | None, before: str | None, fork: Fork | None) -> None:
     assert as_fork(after, before) == fork
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "why"),
+    [
+        ("r1", "r2", "after= and before= together"),
+        ("", None, 'after="": expected the id of a run'),
+        (None, "", 'before="": expected the id of a run'),
+    ],
+)
+def test_options_that_name_none_or_two_are_refused(after: str | None, before: str | None, why: str) -> None:
+    with pytest.raises(SettingInvalid, match=why):
+        as_fork(after, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import count as numbers
 from typing import Any
@@ -13,7 +14,7 @@ from agentrt import Agent, Budget, Runtime, run, stream, tool
 from agentrt.errors import ProviderFailed
 from agentrt.events import AnyEvent, ContextTrimmed, FellBack, ModelReplied, Summarised
 from agentrt.journal.memory import MemoryJournal
-from agentrt.messages import AssistantMessage, ImagePart, Message, ToolMessage, UserMessage
+from agentrt.messages import AssistantMessage, ImagePart, Message, ToolCall, ToolMessage, UserMessage
 from agentrt.model.model import ModelRequest
 from agentrt.model.tokens import count_request
 from agentrt.runs.context import SUM_UP
@@ -152,6 +153,32 @@ def test_one_run_of_many_steps_keeps_its_question() -> None:
         assert {"role": "user", "content": "Read all sixty pages."} in request["messages"]
 
 
+def test_what_was_shortened_can_be_read_where_it_was_cut() -> None:
+    pages = numbers(1)
+    notes: list[str] = []
+
+    def answer(request: dict[str, Any]) -> Any:
+        said = [str(message["content"]) for message in request["messages"] if message["role"] == "tool"]
+        found = re.search(r'left out here to save room; read_result\(call_id="(\w+)", offset=(\d+)\)', "".join(said))
+        offered = [offered["function"]["name"] for offered in request["tools"]]
+        assert offered == ["look", "read_result"] if found else ["look"]
+        if notes:
+            notes.append(said[-1])
+            return reply("Now I know.")
+        if found:
+            notes.append(found[0])
+            arguments = json.dumps({"call_id": found[1], "offset": int(found[2])})
+            return reply(calls=[ToolCall("r1", "read_result", arguments)])
+        return reply(calls=[call("look", page=next(pages))])
+
+    async def main() -> None:
+        async with world(ScriptedModel(answer)):
+            messages = (await run(clerk(ContextWindow(tokens=4_000, excerpt=200, summarise=False)), "Read.")).messages
+        assert notes[1] == results(messages)[0][150:]
+
+    run_virtual(main())
+
+
 def test_the_events_tell_what_was_trimmed_and_the_usage_counts_the_summary() -> None:
     reader = Reader()
 
@@ -234,12 +261,24 @@ def test_a_provider_that_finds_it_too_long_is_asked_once_more_and_its_window_is_
                 events = [event async for event in running]
             assert [event for event in events if isinstance(event, ContextTrimmed)]
             before = len(reader.asked)
-            await run(clerk(ContextWindow()), "Next page.", thread="other")
-            for _ in range(10):
-                await run(clerk(ContextWindow()), "Next page.", thread="t")
-            assert all(length(request) < 3_000 * 5 for request in reader.asked[before:])
+            await run(clerk(ContextWindow()), "Next page.", messages=asked_before(100))
+            assert all(length(request) < 3_000 * 5 for request in reader.asked[before - 1 :])
 
     run_virtual(main())
+
+
+def test_a_request_that_is_too_long_only_with_its_reply_is_trimmed_to_leave_room_for_it() -> None:
+    reader = Reader()
+    said = "maximum context length is 4096 tokens and your request has 2104 input tokens (2000 > 4096 - 2104)."
+    reader.model.faults.then(too_long(said))
+
+    async def main() -> None:
+        async with world(reader.model):
+            await run(clerk(ContextWindow(), max_output_tokens=2_000), "Next page.", messages=asked_before(20))
+
+    run_virtual(main())
+    assert len(reader.summaries) == 1
+    assert all(length(request) < 2_096 * 5 for request in reader.model.requests)
 
 
 def test_a_provider_that_finds_it_too_long_twice_has_the_last_word() -> None:

@@ -13,7 +13,7 @@ from agentrt import Agent, Runtime
 from agentrt.errors import JournalFailed, RunCancelled, SettingInvalid
 from agentrt.events import Fact, RunStarted
 from agentrt.journal.memory import MemoryJournal
-from agentrt.messages import Answer, Message, UserMessage, text_of
+from agentrt.messages import Answer, Message, text_of
 from agentrt.testing import ScriptedModel, call, reply, run_virtual
 from tests.runs.world import CLERK, assert_valid, world
 
@@ -131,24 +131,6 @@ def test_a_run_goes_on_only_from_one_that_has_ended_and_may_begin_before_one_tha
             waits = runtime.start(ANSWERING, "z", thread="t1", after="r_b")  # in its own thread it comes in its turn
             assert said((await waits.answer()).messages) == "a A b B z Z"
             await lives.answer()
-
-    run_virtual(main())
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        ({"after": "a", "before": "b"}, "after= and before= together"),
-        ({"after": ""}, 'after="": expected the id of a run'),
-        ({"before": ""}, 'before="": expected the id of a run'),
-        ({"after": "a", "messages": [UserMessage("?")]}, "messages= together"),
-    ],
-)
-def test_where_a_run_begins_is_said_once(options: dict[str, Any], why: str) -> None:
-    async def main() -> None:
-        async with world(echo()) as runtime:
-            with pytest.raises(SettingInvalid, match=why):
-                runtime.start(ANSWERING, "?", **options)
 
     run_virtual(main())
 
