@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Generic
 
 import msgspec
@@ -53,7 +54,12 @@ _KNOWN = frozenset({"type", "properties", "required", "additionalProperties", "i
 
 
 class Mismatch(Exception):
-    """The answer is not of its form; the text tells the model each mistake."""
+    """The answer is not of its form; the text names each mistake, and `for_model` is what to tell the model."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(f"the answer is not of the form that was asked for: {'; '.join(mistakes)}")
+        head = "The answer is not of the form that was asked for:"
+        self.for_model = "\n- ".join([head, *mistakes]) + f"\n{_AGAIN}"
 
 
 class Form(Generic[O_co]):
@@ -104,7 +110,7 @@ class Form(Generic[O_co]):
         except Mismatch:
             raise
         except Exception as error:
-            raise Mismatch(_told([f"{type(error).__name__}: {error}"])) from error
+            raise Mismatch([f"{type(error).__name__}: {error}"]) from error
 
     def _value(self, text: str) -> O_co:
         if not self._wrapped:
@@ -138,16 +144,12 @@ class _Schema(GenerateJsonSchema):
 # ---- what a mistake is -------------------------------------------------------------------------------
 
 
-def _explained(error: ValidationError, wrapped: bool) -> str:
+def _explained(error: ValidationError, wrapped: bool) -> list[str]:
     mistakes = error.errors(include_url=False, include_context=False)
     lines = [_mistake(details, (_IN,) if wrapped else ()) for details in mistakes[:_SHOWN]]
     if len(mistakes) > _SHOWN:
         lines.append(f"and {len(mistakes) - _SHOWN} more")
-    return _told(lines)
-
-
-def _told(lines: list[str]) -> str:
-    return "\n- ".join(["The answer is not of the form that was asked for:", *lines]) + f"\n{_AGAIN}"
+    return lines
 
 
 def _mistake(details: ErrorDetails, within: tuple[str, ...]) -> str:

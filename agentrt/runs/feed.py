@@ -120,7 +120,7 @@ class Feed:
             self._pending.popleft()
             self._show(self._pending[0][0] - 1 if self._pending else len(self._events))
         if not self._pending:
-            self._failure = self._closed_by
+            self._failure = self._failure or self._closed_by
 
     def _show(self, position: int) -> None:
         self._shown = position
