@@ -54,7 +54,7 @@ def test_agents_answer_side_by_side_as_tools_and_what_they_spend_is_part_of_the_
             run = runtime.start(chief(as_tool(expert())), "Ask.", metadata={"tab": "1"}, principal="ada")
             answer = await run.answer()
             assert results(answer.messages) == ["Because.", "Because."]
-            assert now() == pytest.approx(2.0)
+            assert now() == pytest.approx(2.5)
             inner = await inner_runs(runtime, run)
             assert [(one.parent, one.principal, one.metadata) for one in inner] == [
                 (run.run_id, "ada", {"tab": "1"})
@@ -122,7 +122,12 @@ def test_whatever_step_the_outer_run_is_cancelled_at_all_runs_end_once() -> None
             async with world(model, journal=LateJournal(0.003)) as runtime:
                 run = runtime.start(chief(as_tool(expert(), effect="read")), "Ask.")
                 loop: Any = asyncio.get_running_loop()
-                loop.at_step(n, lambda: (came.append(run.state.ended is None), run.cancel()))
+
+                def cut() -> None:
+                    came.append(run.state.ended is None)
+                    run.cancel()
+
+                loop.at_step(n, cut)
                 try:
                     messages = (await run.answer()).messages
                 except RunCancelled as failed:
