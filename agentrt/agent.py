@@ -9,6 +9,10 @@ from typing import Any, Generic, TypeAlias
 import msgspec
 
 from agentrt.errors import SettingInvalid
+from agentrt.forms import Form, form_of
+from agentrt.guardrails import Guardrail
+from agentrt.messages import O_co
+from agentrt.middleware import AroundModel, AroundTool
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import D_contra, Registry
@@ -55,8 +59,10 @@ ToolSet: TypeAlias = "Sequence[Tool[D_contra]]"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agent(Generic[D_contra]):
+class Agent(Generic[D_contra, O_co]):
     """A model, its instructions and the tools it may call. `Agent[Deps]` needs `deps` to run.
+
+    `Agent[Deps, Output]` answers with an `Output`.
 
     Args:
         name: The name under which a run remembers its agent.
@@ -67,7 +73,13 @@ class Agent(Generic[D_contra]):
         instructions: The system message; or a function of the `Context` that makes it, once in each run.
         tools: Made by `@tool`. Those that ask for a `Context[Deps]` get the `deps` given to `run`. Or a function of the
             `Context` that chooses them, once in each run: for who asks, or with whose credentials.
-        handoffs: Agents that the model may hand the conversation to; such an agent answers in this one's place.
+        handoffs: Agents that the model may hand the conversation to; such an agent answers in this one's place, in the
+            form of this one's `output`.
+        output: What the answer is: any type that pydantic can read from JSON. By default it is text as it comes.
+        around_model: Middleware around each turn of the model, the first outermost; see `middleware.py`.
+        around_tool: Middleware around each execution of a tool, the first outermost.
+        guardrails: Made by `@guardrail`. Those of the input look at what the user says, those of the output at the
+            finished answer; one that trips ends the run.
         budget: What one run may use up, unless the run says otherwise.
         max_output_tokens: Upper bound of one reply, where the provider takes one.
         temperature: As the provider defines it; None leaves it to the provider.
@@ -76,7 +88,7 @@ class Agent(Generic[D_contra]):
         window: What becomes of a conversation that the model cannot read at once; None sends it whole, come what may.
 
     Raises:
-        SettingInvalid: no name, or a model that does not name its provider.
+        SettingInvalid: no name, a model that does not name its provider, an output that pydantic cannot read.
         ToolInvalid: two tools of one name, or something that is no tool.
     """
 
@@ -86,13 +98,18 @@ class Agent(Generic[D_contra]):
     fallbacks: Sequence[str] = ()
     instructions: str | Callable[[Context[Any]], str | Awaitable[str]] = ""
     tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = ()
-    handoffs: Sequence[Agent[D_contra]] = ()
+    handoffs: Sequence[Agent[D_contra, Any]] = ()
+    output: type[O_co] = field(default=str)  # type: ignore[assignment]
+    around_model: Sequence[AroundModel] = ()
+    around_tool: Sequence[AroundTool[D_contra]] = ()
+    guardrails: Sequence[Guardrail[D_contra]] = ()
     budget: Budget = field(default_factory=Budget)
     max_output_tokens: int | None = None
     temperature: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     window: ContextWindow | None = field(default_factory=ContextWindow)
     registry: Registry[D_contra] = field(init=False, repr=False, compare=False)
+    form: Form[O_co] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -112,16 +129,22 @@ class Agent(Generic[D_contra]):
             msgspec.json.encode(self.options)
         except (TypeError, ValueError) as error:
             raise SettingInvalid(f"Agent(options=...): expected what JSON can say ({error})") from None
+        for guardrail in self.guardrails:
+            if not isinstance(guardrail, Guardrail):  # pyright: ignore[reportUnnecessaryIsInstance] - as in Registry
+                raise SettingInvalid(
+                    f"Agent(guardrails=...): {guardrail!r:.80} is none; write @guardrail(on=...) above it"
+                )
         object.__setattr__(self, "registry", Registry(() if callable(self.tools) else self.tools))
+        object.__setattr__(self, "form", form_of(self.output))
 
-    def reachable(self) -> dict[str, Agent[D_contra]]:
+    def reachable(self) -> dict[str, Agent[D_contra, Any]]:
         """This agent and all that a conversation with it may be handed to, by name.
 
         Raises:
             SettingInvalid: two of them have one name.
         """
-        found: dict[str, Agent[D_contra]] = {}
-        left: list[Agent[D_contra]] = [self]
+        found: dict[str, Agent[D_contra, Any]] = {}
+        left: list[Agent[D_contra, Any]] = [self]
         while left:
             agent = left.pop()
             if found.setdefault(agent.name, agent) is not agent:

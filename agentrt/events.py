@@ -294,6 +294,14 @@ class Rewound(Event, frozen=True, kw_only=True, tag="Rewound"):
     replaced_by: str
 
 
+class RunRested(Event, frozen=True, kw_only=True, tag="RunRested"):
+    """The run waits for people, about these calls, and holds nothing until they decide; nothing more comes of it here.
+    It is no end: `Runtime.resume` goes on with it.
+    """
+
+    call_ids: tuple[str, ...]
+
+
 class ContextTrimmed(Event, frozen=True, kw_only=True, tag="ContextTrimmed"):
     """The request was made to fit the model's window: tokens `before` and `after`, results `shortened`, and how many
     messages a summary stands for."""
@@ -314,6 +322,7 @@ Passing = (
     | Retrying
     | FellBack
     | Rewound
+    | RunRested
     | ContextTrimmed
 )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -23,12 +23,9 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, SchemaError
 
-
 from agentrt.errors import SettingInvalid
 from agentrt.messages import O_co
 from agentrt.toolbox.lower import to_json
-
-
 
 _IN = "answer"
 """The name under which an answer stands that is no object."""
@@ -48,9 +45,8 @@ _BOUNDS = (
     *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
 )
 """What narrows a type, and not every provider takes."""
-_KNOWN = frozenset({"type", "properties", "required", "additionalProperties", "items", "enum", "const"}) | {
-    "description"
-}
+_KNOWN = frozenset({"type", "description", "properties", "required", "additionalProperties", "items", "enum", "const"})
+_CHOICES = frozenset({"anyOf", "oneOf"})
 
 
 class Mismatch(Exception):
@@ -109,7 +105,7 @@ class Form(Generic[O_co]):
             raise Mismatch(_explained(error, self._wrapped)) from None
         except Mismatch:
             raise
-        except Exception as error:
+        except Exception as error:  # the type brings validators of the user's
             raise Mismatch([f"{type(error).__name__}: {error}"]) from error
 
     def _value(self, text: str) -> O_co:
@@ -117,12 +113,10 @@ class Form(Generic[O_co]):
             return self._adapter.validate_json(text)
         try:
             holder = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        except msgspec.DecodeError as error:
-            raise Mismatch(
-                _told([f'answer: should be a JSON object {{"{_IN}": ...}} ({error}); got {_cut(text)}'])
-            ) from None
+        except msgspec.DecodeError:
+            holder = {}
         if holder.keys() != {_IN}:
-            raise Mismatch(_told([f'answer: should be an object whose one member is "{_IN}"; got {_cut(text)}']))
+            raise Mismatch([f'{_IN}: should be a JSON object {{"{_IN}": ...}} and no more; got {_cut(text)}'])
         return self._adapter.validate_json(bytes(holder[_IN]))
 
 
@@ -208,30 +202,24 @@ def _strict(schema: dict[str, Any]) -> msgspec.Raw | None:
     return msgspec.Raw(msgspec.json.encode(strict))
 
 
-def _closed(schema: Any) -> dict[str, Any]:
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with all properties required, no others allowed, and bounds in words.
 
     Raises:
         _Loose: there is no such schema.
     """
-    if not isinstance(schema, dict):
-        raise _Loose
     if "$ref" in schema:  # it takes no neighbours
         return {"$ref": schema["$ref"]}
     kept: dict[str, Any] = {key: value for key, value in schema.items() if key in _KNOWN}
     for choice in schema.keys() & _CHOICES:
         kept["anyOf"] = [_closed(one) for one in schema[choice]]
-    if schema.keys() - _KNOWN - _WORDS - {"anyOf", "oneOf", *_BOUNDS} or not kept.keys() & {
-        "type",
-        "anyOf",
-        "enum",
-        "const",
-    }:
+    unknown = schema.keys() - _KNOWN - _WORDS - _CHOICES - {*_BOUNDS}
+    if unknown or not kept.keys() & {"type", "anyOf", "enum", "const"}:
         raise _Loose
     if bounds := ", ".join(f"{key}: {_bound(schema[key])}" for key in _BOUNDS if key in schema):
         kept["description"] = f"{kept['description']} ({bounds})" if "description" in kept else bounds
     if kept.get("type") == "array":
-        kept["items"] = _closed(kept.get("items"))
+        kept["items"] = _closed(kept.get("items", {}))
     if kept.get("type") == "object":
         if kept.get("additionalProperties") or "properties" not in kept:
             raise _Loose
@@ -248,13 +236,13 @@ def _bound(value: Any) -> str:
 def _untitled(schema: Any, *, names: bool = False) -> Any:
     """The schema without titles, which repeat the names. `names`: its keys are names, and one may be "title"."""
     if isinstance(schema, list):
-        return [_untitled(item) for item in schema]
+        return [_untitled(item) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: value
-        if not names and key in ("default", "const", "enum", "examples")
-        else _untitled(value, names=not names and key in ("properties", "$defs"))
-        for key, value in schema.items()
-        if names or key != "title"
-    }
+    kept: dict[str, Any] = {}
+    for key, value in cast("dict[str, Any]", schema).items():
+        if not names and key in ("default", "const", "enum", "examples"):
+            kept[key] = value
+        elif names or key != "title":
+            kept[key] = _untitled(value, names=not names and key in ("properties", "$defs"))
+    return kept

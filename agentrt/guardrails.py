@@ -19,7 +19,7 @@ D_contra = TypeVar("D_contra", contravariant=True, default=object)
 On = Literal["input", "output"]
 """What a guardrail looks at: what the user says, or the finished answer."""
 
-Verdict: TypeAlias = Tripped | None | Awaitable[Tripped | None]
+Verdict: TypeAlias = Tripped | Awaitable[Tripped | None] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,10 @@ from contextvars import ContextVar, Token
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from msgspec import convert
+from typing_extensions import TypeVar
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
@@ -57,6 +58,7 @@ _inside: ContextVar[frozenset[tuple[Runtime, str]]] = ContextVar("agentrt_thread
 """The threads whose runs enclose the caller, a tool."""
 
 D = TypeVar("D")
+Out = TypeVar("Out", default=str)
 
 
 class Runtime:
@@ -208,14 +210,16 @@ class Runtime:
             warnings.warn(f"left behind, still running: {', '.join(self.stragglers)}", ResourceWarning, stacklevel=2)
 
     @overload
-    def start(self, agent: Agent[None], input: str | Sequence[Message], **options: Unpack[RunOptions]) -> Run: ...
+    def start(
+        self, agent: Agent[None, Out], input: str | Sequence[Message], **options: Unpack[RunOptions]
+    ) -> Run[Out]: ...
     @overload
     def start(
-        self, agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
-    ) -> Run: ...
+        self, agent: Agent[D, Out], input: str | Sequence[Message], *, deps: D, **options: Unpack[RunOptions]
+    ) -> Run[Out]: ...
     def start(
-        self, agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Unpack[RunOptions]
-    ) -> Run:
+        self, agent: Agent[Any, Any], input: str | Sequence[Message], *, deps: Any = None, **options: Unpack[RunOptions]
+    ) -> Run[Any]:
         """Begin a run and return a handle to it; losing the handle cancels nothing.
 
         A second run in a busy thread waits for the first.
@@ -266,12 +270,14 @@ class Runtime:
         return [left for left in await left_in(self._journal) if left.started.run_id not in self._runs]
 
     @overload
-    async def resume(self, run_id: str, agent: Agent[None], *, decisions: Sequence[Decision] = ()) -> Run: ...
+    async def resume(self, run_id: str, agent: Agent[None, Out], *, decisions: Sequence[Decision] = ()) -> Run[Out]: ...
     @overload
-    async def resume(self, run_id: str, agent: Agent[D], *, deps: D, decisions: Sequence[Decision] = ()) -> Run: ...
     async def resume(
-        self, run_id: str, agent: Agent[Any], *, deps: Any = None, decisions: Sequence[Decision] = ()
-    ) -> Run:
+        self, run_id: str, agent: Agent[D, Out], *, deps: D, decisions: Sequence[Decision] = ()
+    ) -> Run[Out]: ...
+    async def resume(
+        self, run_id: str, agent: Agent[Any, Any], *, deps: Any = None, decisions: Sequence[Decision] = ()
+    ) -> Run[Any]:
         """Take over a run that was cut off by the death of its process, or rests, and carry it on.
 
         It keeps its thread, deadline, budget, metadata and principal. Calls that have a result are not run again;
@@ -344,7 +350,9 @@ class Runtime:
         self._aside.append(self._group.create_task(work, name=name))
         return True
 
-    def _carry(self, order: Order, ports: Ports, taken: Taken | None = None, decisions: Sequence[Decision] = ()) -> Run:
+    def _carry(
+        self, order: Order, ports: Ports, taken: Taken | None = None, decisions: Sequence[Decision] = ()
+    ) -> Run[Any]:
         assert self._group is not None
         began = None if taken is None else taken.started
         past = self._conversations.past(order.thread, fork=order.fork, taken=began)

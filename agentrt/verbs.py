@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Generic, Unpack, overload
+
+from typing_extensions import TypeVar
 
 from agentrt.agent import Agent
 from agentrt.errors import SettingInvalid
 from agentrt.events import StopMode, When
-from agentrt.messages import Answer, Message, UserMessage
+from agentrt.messages import Answer, Message, O_co, UserMessage
 from agentrt.runs.asked import RunOptions
 from agentrt.runs.decisions import Approved, Denied, Returned
 from agentrt.runs.feed import FeedReader
@@ -17,6 +19,7 @@ from agentrt.runs.owner import Run
 from agentrt.runtime import Runtime
 
 D = TypeVar("D")
+Out = TypeVar("Out", default=str)
 
 
 class VerbOptions(RunOptions, total=False):
@@ -31,10 +34,10 @@ class StreamOptions(VerbOptions, total=False):
     attended: bool
 
 
-class Running:
+class Running(Generic[O_co]):
     """A run that is being watched: iterate over it for its events, then ask for its `answer`."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run[O_co]) -> None:
         self._run = run
         self.run_id = run.run_id
 
@@ -42,7 +45,7 @@ class Running:
         """The run's events, from the first; every iteration reads them anew."""
         return self._run.events()
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Answer[O_co]:
         """The answer; raises as `run` does."""
         return await self._run.answer()
 
@@ -72,12 +75,16 @@ class Running:
 
 
 @overload
-async def run(agent: Agent[None], input: str | Sequence[Message], **options: Unpack[VerbOptions]) -> Answer: ...
+async def run(
+    agent: Agent[None, Out], input: str | Sequence[Message], **options: Unpack[VerbOptions]
+) -> Answer[Out]: ...
 @overload
 async def run(
-    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[VerbOptions]
-) -> Answer: ...
-async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any) -> Answer:
+    agent: Agent[D, Out], input: str | Sequence[Message], *, deps: D, **options: Unpack[VerbOptions]
+) -> Answer[Out]: ...
+async def run(
+    agent: Agent[Any, Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any
+) -> Answer[Any]:
     """Ask an agent and wait for its answer. Cancelling the wait cancels the run and sees it end.
 
     If calls of the run wait for people, `Answer.waiting` names them: it rests, and `Runtime.resume` goes on with it.
@@ -96,16 +103,16 @@ async def run(agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = 
 
 @overload
 def stream(
-    agent: Agent[None], input: str | Sequence[Message], **options: Unpack[StreamOptions]
-) -> AbstractAsyncContextManager[Running]: ...
+    agent: Agent[None, Out], input: str | Sequence[Message], **options: Unpack[StreamOptions]
+) -> AbstractAsyncContextManager[Running[Out]]: ...
 @overload
 def stream(
-    agent: Agent[D], input: str | Sequence[Message], *, deps: D, **options: Unpack[StreamOptions]
-) -> AbstractAsyncContextManager[Running]: ...
+    agent: Agent[D, Out], input: str | Sequence[Message], *, deps: D, **options: Unpack[StreamOptions]
+) -> AbstractAsyncContextManager[Running[Out]]: ...
 @asynccontextmanager
 async def stream(
-    agent: Agent[Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any
-) -> AsyncGenerator[Running, None]:
+    agent: Agent[Any, Any], input: str | Sequence[Message], *, deps: Any = None, **options: Any
+) -> AsyncGenerator[Running[Any], None]:
     """Ask an agent and watch it answer. Leaving the block early cancels the run and sees it end.
 
     Takes what `run` takes, and `attended=`: whether the reader decides about calls that wait for a person. Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio.constants
+import linecache
 import traceback
 from collections.abc import Generator
 from typing import Any
@@ -16,11 +17,18 @@ settings.load_profile("house")
 STACK = 4
 """Frames that asyncio notes with each callback, future and task in development mode, to say where they came from.
 
-Of a task or a future it would note all of them, some fifty under pytest, and that is most of what the mode costs.
+Of a future it would note all of them, some fifty under pytest, and look whether each one's file has changed. That is
+most of what the mode costs; everything that it checks is checked all the same.
 """
+
+
+def _unchanged(_filename: str | None = None) -> None:
+    """No file of ours changes while the tests run."""
+
 
 vars(asyncio.constants)["DEBUG_STACK_DEPTH"] = STACK
 traceback.extract_stack.__defaults__ = (None, STACK)
+vars(linecache)["checkcache"] = _unchanged
 
 
 @pytest.hookimpl(wrapper=True)

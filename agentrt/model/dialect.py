@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agentrt.model.assemble import Assembled, Assembler
-from agentrt.model.encode import encode_request
+from agentrt.model.encode import KeptMessages, encode_request
 from agentrt.model.model import ModelRequest, Piece
 from agentrt.profiles import OPENAI, Profile
 
@@ -66,9 +66,10 @@ class ChatCompletions:
 
     def __init__(self, profile: Profile = OPENAI) -> None:
         self._profile = profile
+        self._kept = KeptMessages(profile)
 
     def encode(self, request: ModelRequest) -> bytes:
-        return encode_request(request, self._profile)
+        return encode_request(request, self._profile, self._kept)
 
     def assembler(self) -> Assembling:
         return Assembler()

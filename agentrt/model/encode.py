@@ -7,7 +7,7 @@ that a provider's prompt cache finds the longest common beginning. In what endpo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -91,7 +91,7 @@ class _Format(msgspec.Struct):
     type: Literal["json_schema"] = "json_schema"
 
 
-_Said = SystemMessage | UserMessage | _User | _Assistant | _Result | dict[str, Any]
+_Said = SystemMessage | UserMessage | _User | _Assistant | _Result | dict[str, Any] | msgspec.Raw
 
 
 class _Body(msgspec.Struct, omit_defaults=True):
@@ -110,11 +110,46 @@ _WITH_USAGE = _StreamOptions(include_usage=True)
 _ENCODER = msgspec.json.Encoder()
 _LAYOUTS = frozenset({"items", "blocks"})
 """What the other dialects keep beside a message. A provider of the same name may have spoken one of them before."""
+_MOST_KEPT = 8_000_000
+_LARGEST_KEPT = 1_000_000
+_PER_KEPT = 300
+"""Bytes: of all messages that are kept encoded, of the largest one, and of what keeping one costs beside its own."""
 _EXTRA = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXTRA_OF_CALLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
-def encode_request(request: ModelRequest, profile: Profile = OPENAI) -> bytes:
+class KeptMessages:
+    """Messages as they went out: a conversation is sent anew with every turn, and is mostly the same objects.
+
+    They are known by their identity, which is theirs as long as they are kept here. The oldest go first.
+    """
+
+    def __init__(self, profile: Profile = OPENAI) -> None:
+        self._profile = profile
+        self._kept: dict[int, tuple[Message, msgspec.Raw, int]] = {}
+        self._size = 0
+
+    def encoded(self, messages: Iterable[Message]) -> list[_Said]:
+        """The messages in the wire's form."""
+        kept = self._kept
+        return [
+            known[1] if (known := kept.get(id(message))) is not None else self._keep(message) for message in messages
+        ]
+
+    def _keep(self, message: Message) -> msgspec.Raw:
+        data = _ENCODER.encode(_message(message, self._profile))
+        raw, size = msgspec.Raw(data), len(data) + _PER_KEPT
+        if size > _LARGEST_KEPT:
+            return raw
+        self._kept[id(message)] = (message, raw, size)
+        self._size += size
+        while self._size > _MOST_KEPT:
+            _, _, freed = self._kept.pop(next(iter(self._kept)))
+            self._size -= freed
+        return raw
+
+
+def encode_request(request: ModelRequest, profile: Profile = OPENAI, kept: KeptMessages | None = None) -> bytes:
     """The body of a request; of a streamed one that asks for usage, too, where the endpoint can do that.
 
     A schema goes out as strict: OpenAI follows it to the letter, and takes only schemas in which all properties are
@@ -122,12 +157,15 @@ def encode_request(request: ModelRequest, profile: Profile = OPENAI) -> bytes:
 
     Arguments of earlier calls that are no JSON object go out as `{}`: what the model wrote stays in our
     history, beside the error it got, but a provider refuses every request that repeats it.
+
+    `kept` knows messages of earlier requests to the same kind of endpoint.
     """
     try:
-        return _ENCODER.encode(with_options(_body(request, profile), request))
+        said = _said(request, profile) if kept is None else kept.encoded(request.messages)
+        return _ENCODER.encode(with_options(_body(request, profile, said), request))
     except UnicodeEncodeError:
         request = mended_request(request)
-        return _ENCODER.encode(with_options(_body(request, profile), request))
+        return _ENCODER.encode(with_options(_body(request, profile, _said(request, profile)), request))
 
 
 def with_options(body: msgspec.Struct, request: ModelRequest) -> Any:
@@ -146,7 +184,11 @@ def with_options(body: msgspec.Struct, request: ModelRequest) -> Any:
     return fields
 
 
-def _body(request: ModelRequest, profile: Profile) -> _Body:
+def _said(request: ModelRequest, profile: Profile) -> list[_Said]:
+    return [_message(message, profile) for message in request.messages]
+
+
+def _body(request: ModelRequest, profile: Profile, said: list[_Said]) -> _Body:
     tools = [_Tool(_ToolFunction(tool.name, tool.description, tool.parameters)) for tool in request.tools]
     return _Body(
         model=request.model,
@@ -154,7 +196,7 @@ def _body(request: ModelRequest, profile: Profile) -> _Body:
         stream_options=_WITH_USAGE if profile.stream and profile.usage_in_stream else msgspec.UNSET,
         tools=tools or msgspec.UNSET,
         response_format=msgspec.UNSET if request.schema is None else _Format(_Schema(request.schema)),
-        messages=[_message(message, profile) for message in request.messages],
+        messages=said,
         max_completion_tokens=request.max_output_tokens if profile.max_tokens == "max_completion_tokens" else None,
         max_tokens=request.max_output_tokens if profile.max_tokens == "max_tokens" else None,
         temperature=request.temperature,

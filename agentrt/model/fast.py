@@ -34,12 +34,12 @@ class FastTransport(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        session, spelling = self._session or self._opened(), request.headers.encoding
+        session = self._session or self._opened()
         with _in_words_of_httpx2(request):
             answer = await session.request(
                 request.method,
                 URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode(spelling)) for name, value in request.headers.raw],
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 data=await request.aread() or None,
                 allow_redirects=False,
                 timeout=_timeout(request),

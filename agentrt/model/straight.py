@@ -22,14 +22,13 @@ class Straight:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         accept = "text/event-stream" if connections.settings.profile.stream else "application/json"
-        self._headers = httpx2.Headers(
-            {
-                "Accept": accept,
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                **connections.signed(),
-            }
-        )
+        signed = {
+            "Accept": accept,
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            **connections.signed(),
+        }
+        self._headers = [(name.encode(), value.encode()) for name, value in signed.items()]
         self._timeouts = {"timeout": connections.timeout.as_dict()}
         self._urls: dict[str, httpx2.URL] = {}
 
@@ -38,7 +37,9 @@ class Straight:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = httpx2.URL(self._connections.address(path))
-        request = httpx2.Request("POST", url, headers=self._headers, content=body, extensions=self._timeouts)
+        headers = [(b"Host", url.netloc), *self._headers, (b"Content-Length", b"%d" % len(body))]
+        stream = httpx2.ByteStream(body)  # as `content` the body would be looked at, and the headers gone through again
+        request = httpx2.Request("POST", url, headers=headers, stream=stream, extensions=self._timeouts)
         try:
             answer = await self._connections.transport.handle_async_request(request)
             answer.request = request

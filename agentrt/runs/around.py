@@ -9,10 +9,9 @@ proceeding: neither a middleware that swallowed its cancel nor a straggler asks 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -24,7 +23,7 @@ from agentrt.middleware import AroundModel, AroundTool, ProceedModel, ProceedToo
 from agentrt.model.model import ModelReply, ModelRequest
 from agentrt.runs.carried import Carried
 from agentrt.toolbox.context import Context
-from agentrt.toolbox.define import Tool
+from agentrt.toolbox.define import RunIn, Tool
 from agentrt.toolbox.lower import as_text
 from agentrt.toolbox.outcome import ToolOutcome, failed, shown
 from agentrt.toolbox.schema import Signature
@@ -62,20 +61,22 @@ async def around_model(run: Carried, request: ModelRequest, ask: ProceedModel) -
         return await proceed(request)
 
     try:
-        return await supervised(run, "around_model", work)
+        return await on_loop(run, "around_model", work)
     except (ProviderError, GateTimeout, JournalFailed):
         raise
     except Exception as error:
-        text = f"a middleware around the model failed ({type(error).__name__}); the log of run {run.order.run_id} says more"
-        raise MiddlewareFailed(text) from error
+        raise MiddlewareFailed(
+            f"a middleware around the model failed ({type(error).__name__}); "
+            f"the log of run {run.order.run_id} says more"
+        ) from error
 
 
 def _model_layer(around: AroundModel, inner: ProceedModel) -> ProceedModel:
     async def proceed(request: ModelRequest) -> ModelReply:
-        reply: object = await around(request, inner)
-        if not isinstance(reply, ModelReply):
-            raise TypeError(f"{_name(around)}: expected a ModelReply, came {reply!r:.80}")
-        return reply
+        reply: Any = await around(request, inner)
+        if isinstance(reply, ModelReply):
+            return reply
+        raise TypeError(f"{_name(around)}: expected a ModelReply, came {reply!r:.80}")
 
     return proceed
 
@@ -97,14 +98,12 @@ async def around_tool(
 
     began = asyncio.get_running_loop().time()
     try:
-        return await supervised(run, tool.name, work)
+        return await on_loop(run, tool.name, work)
     except Exception as error:  # noqa: BLE001 - a user's callable
         return shown(failed(error, asyncio.get_running_loop().time() - began), tool.max_result)
 
 
-def _tool_layer(
-    around: AroundTool[Any], tool: Tool[Any], context: Context[Any], inner: ProceedTool
-) -> ProceedTool:
+def _tool_layer(around: AroundTool[Any], tool: Tool[Any], context: Context[Any], inner: ProceedTool) -> ProceedTool:
     async def proceed(call: ToolCall) -> ToolOutcome:
         result = await around(call, context, inner)
         return result if isinstance(result, ToolOutcome) else shown(ToolOutcome("ok", as_text(result)), tool.max_result)
@@ -112,14 +111,10 @@ def _tool_layer(
     return proceed
 
 
-async def supervised(
-    run: Carried,
-    name: str,
-    work: Callable[[Wanted], Awaitable[T]] | Callable[[], T],
-    *,
-    timeout: float | None = None,
+async def on_loop(
+    run: Carried, name: str, work: Callable[[Wanted], Awaitable[T]], *, timeout: float | None = None
 ) -> T:
-    """What the users' code in `work` returns: a coroutine on the loop, or a plain function in a thread.
+    """What the users' coroutine returns.
 
     Args:
         name: Names a straggler.
@@ -129,10 +124,9 @@ async def supervised(
         ToolError: it took longer, or cancelled itself.
         Exception: what it raised.
     """
-    came: list[T] = []
-    raised: list[Exception] = []
+    came = _Came[T]()
 
-    async def on_loop() -> str:
+    async def guarded() -> None:
         task = asyncio.current_task()
         assert task is not None
 
@@ -142,34 +136,47 @@ async def supervised(
                 raise asyncio.CancelledError
 
         try:
-            came.append(await work(wanted))  # type: ignore[call-arg, misc]
+            came.value = await work(wanted)
         except Exception as error:  # noqa: BLE001 - a user's callable; it is raised where it is waited for
-            raised.append(error)
-        return ""
+            came.error = error
 
-    def in_thread() -> str:
+    return await _call(run, name, guarded, "loop", timeout, came)
+
+
+async def in_thread(run: Carried, name: str, work: Callable[[], T], *, timeout: float | None = None) -> T:
+    """What the users' plain function returns; as `on_loop`."""
+    came = _Came[T]()
+
+    def guarded() -> None:
         try:
-            came.append(work())  # type: ignore[call-arg, arg-type]
+            came.value = work()
         except Exception as error:  # noqa: BLE001 - as above
-            raised.append(error)
-        return ""
+            came.error = error
 
-    now = asyncio.get_running_loop().time()
-    plain = not inspect.iscoroutinefunction(work)
-    call = Tool(
-        re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:64] or "middleware",
-        "",
-        in_thread if plain else on_loop,
-        _NO_ARGUMENTS,
-        run_in="thread" if plain else "loop",
-        timeout=timeout or max(0.0, run.record.deadline - now) + 1,  # the run's own deadline comes first
-    )
-    outcome = await run.ports.caller.call(call, "{}", Context(None, run_id=run.order.run_id))
-    if raised:
-        raise raised[0]
+    return await _call(run, name, guarded, "thread", timeout, came)
+
+
+class _Came(Generic[T]):
+    """What users' code returned or raised."""
+
+    value: T
+    error: Exception | None = None
+
+
+async def _call(
+    run: Carried, name: str, function: Callable[[], Any], where: RunIn, timeout: float | None, came: _Came[T]
+) -> T:
+    if timeout is None:
+        left = run.record.deadline - asyncio.get_running_loop().time()
+        timeout = max(0.0, left) + 1  # the run's own deadline comes first
+    name = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:64]
+    tool = Tool(name, "", function, _NO_ARGUMENTS, where, timeout)
+    outcome = await run.ports.caller.call(tool, "{}", Context(None, run_id=run.order.run_id))
+    if came.error is not None:
+        raise came.error
     if outcome.status != "ok":
         raise ToolError(outcome.content, code=outcome.code)
-    return came[0]
+    return came.value
 
 
 def _name(function: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentrt.runs.control import Control
 from agentrt.runs.order import Order, Ports, Role
@@ -15,7 +17,8 @@ from agentrt.runs.roles import Roles
 class Carried:
     """What was asked, what has happened, and by what the moves reach the world.
 
-    `role` is the agent that goes on with it now, one of `roles`; `reads` are its reads in flight, while it is carried.
+    `role` is the agent that goes on with it now, one of `roles`; `reads` are its reads in flight, and `screen` is
+    done once its input has passed the guardrails, while it is carried. `output` is what its answer says.
     """
 
     order: Order
@@ -25,3 +28,5 @@ class Carried:
     roles: Roles
     role: Role
     reads: Reads = field(init=False)
+    screen: asyncio.Task[None] | None = None
+    output: Any = None

@@ -12,7 +12,9 @@ from agentrt.runs.ask import ask_model
 from agentrt.runs.carried import Carried
 from agentrt.runs.execute import execute, key_of
 from agentrt.runs.feed import shown_text
-from agentrt.runs.moves import AskModel, CallTools, End, Rest, next_move
+from agentrt.runs.guardrails import begin_screening, check_said, screened
+from agentrt.runs.moves import AskModel, CallTools, End, Move, Rest, next_move
+from agentrt.runs.output import settled
 from agentrt.runs.perform import perform
 from agentrt.runs.reads import Reads
 
@@ -24,14 +26,19 @@ async def carry(run: Carried) -> End | Rest:
         ProviderError: the model could not be asked.
         GateTimeout: its gate cannot let us through before the deadline.
         JournalFailed: a fact could not be kept.
+        MiddlewareFailed: a middleware around the model failed.
+        Tripped: a guardrail would not let the input or the answer pass.
     """
     try:
         async with asyncio.TaskGroup() as group:
             run.reads = Reads(group, partial(execute, run))
+            begin_screening(run, group)
             try:
                 return await _moves(run)
             finally:
                 run.reads.keep(())
+                if run.screen is not None:
+                    run.screen.cancel()
     except ExceptionGroup as failed:
         failure = _first(failed)
     raise failure
@@ -40,28 +47,36 @@ async def carry(run: Carried) -> End | Rest:
 async def _moves(run: Carried) -> End | Rest:
     while True:
         move = next_move(run.record.state, run.order.budget, run.ports.now())
-        if isinstance(move, AskModel | CallTools):
-            if over := run.order.ledger.overdrawn():
-                return End("budget", "budget_exceeded", f"the run has used up its budget: {over}")
-            state = run.record.state
-            run.role = await run.roles.of(state.agent if isinstance(move, AskModel) else state.speaker)
-        match move:
+        match await _ready(run, move):
             case AskModel(offer_tools):
                 await _ask(run, offer_tools=offer_tools)
             case CallTools(calls):
                 await _call(run, calls)
                 if any(call in calls and not run.record.state.decision(call.id) for call in run.record.state.due_calls):
                     return End("failed", "internal", "a call ended without a result")
-            case Rest():
+            case Rest() as move:
                 if not await run.control.awake():
                     return move
-            case End():
-                return move
+            case End() as move:
+                end = await settled(run) if move.outcome == "success" else move
+                if end is not None:
+                    return end
+
+
+async def _ready(run: Carried, move: Move) -> Move:
+    """The move, in the role that makes it; the end, if there is nothing left to spend on it."""
+    if isinstance(move, AskModel | CallTools):
+        if over := run.order.ledger.overdrawn():
+            return End("budget", "budget_exceeded", f"the run has used up its budget: {over}")
+        state = run.record.state
+        run.role = await run.roles.of(state.agent if isinstance(move, AskModel) else state.speaker)
+    return move
 
 
 async def _ask(run: Carried, *, offer_tools: bool) -> None:
     """One turn of the model; the reply may be cut, and what was shown of it stays."""
     for message in run.record.state.steered:
+        await check_said(run, message)
         await run.record.keep(MessageAdded(message=message))
     async with run.control.asking() as scope:
         await ask_model(run, offer_tools=offer_tools)
@@ -86,11 +101,19 @@ async def _call(run: Carried, calls: tuple[ToolCall, ...]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for call in calls:
-                work = perform(run, call, again=call.id in interrupted)
+                work = _perform(run, call, again=call.id in interrupted)
                 run.control.running[call.id] = call, group.create_task(work, name=f"{call.name} {call.id}")
     finally:
         run.control.running.clear()
         run.reads.keep(())
+
+
+async def _perform(run: Carried, call: ToolCall, *, again: bool) -> None:
+    """Run one call, which waits for the guardrails of the input unless it only reads."""
+    tool = run.role.registry.get(call.name)
+    if tool is None or not tool.early:
+        await screened(run)
+    await perform(run, call, again=again)
 
 
 def _share(run: Carried, calls: tuple[ToolCall, ...]) -> None:

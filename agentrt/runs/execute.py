@@ -32,6 +32,7 @@ from agentrt.events import ToolProgress
 from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant, Knock, Spare
 from agentrt.messages import ToolCall
+from agentrt.runs.around import around_tool
 from agentrt.runs.carried import Carried
 from agentrt.runs.ledger import CALL
 from agentrt.runs.places import Places
@@ -58,8 +59,8 @@ def key_of(run: Carried, call: ToolCall) -> Key | None:
 
 
 async def execute(run: Carried, tool: Tool[Any], call: ToolCall, tell: Tell) -> ToolOutcome:
-    """Call the tool once its provider and its pace let us, and say what came of it."""
-    order, caller = run.order, run.ports.caller
+    """Call the tool, by way of the agent's middleware, and say what came of it."""
+    order = run.order
     CALL.set(call.id)  # each call is a task of its own
     if (around := CORRELATION.get()) is not None:
         CORRELATION.set(replace(around, call_id=call.id))
@@ -73,6 +74,14 @@ async def execute(run: Carried, tool: Tool[Any], call: ToolCall, tell: Tell) -> 
         principal=order.principal,
         tell=lambda data: tell(ToolProgress(call_id=call.id, name=call.name, data=data)),
     )
+    if not run.role.agent.around_tool:
+        return await _execute(run, tool, call, context, tell)
+    return await around_tool(run, tool, call, context, lambda asked: _execute(run, tool, asked, context, tell))
+
+
+async def _execute(run: Carried, tool: Tool[Any], call: ToolCall, context: Context[Any], tell: Tell) -> ToolOutcome:
+    """Call the tool once its provider and its pace let us."""
+    order, caller = run.order, run.ports.caller
     readable = run.role.registry.get(READ_RESULT.name) is None
     if (outcome := caller.known(tool, call.arguments, context, readable=readable)) is not None:
         return outcome

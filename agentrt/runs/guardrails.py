@@ -14,12 +14,13 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from agentrt.errors import ToolError, Tripped
 from agentrt.guardrails import Guardrail, On
 from agentrt.messages import AssistantMessage, Message, UserMessage
-from agentrt.runs.around import Wanted, supervised
+from agentrt.runs.around import Wanted, in_thread, on_loop
 from agentrt.runs.carried import Carried
 from agentrt.toolbox.context import Context
 
@@ -89,15 +90,14 @@ async def _judge(run: Carried, guardrail: Guardrail[Any], said: str | Sequence[M
         clock=asyncio.get_running_loop().time,
     )
 
-    async def on_loop(_: Wanted) -> Any:
+    async def work(_: Wanted) -> Any:
         return await function(said, context)
 
-    def in_thread() -> Any:
-        return function(said, context)
-
-    work = on_loop if _runs_async(function) else in_thread
     try:
-        verdict: Any = await supervised(run, guardrail.name, work, timeout=guardrail.timeout)
+        if _runs_async(function):
+            verdict = await on_loop(run, guardrail.name, work, timeout=guardrail.timeout)
+        else:
+            verdict = await in_thread(run, guardrail.name, partial(function, said, context), timeout=guardrail.timeout)
     except Tripped as tripped:
         verdict = tripped
     except ToolError as error:  # it took too long, or is one of the function's own

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -72,6 +72,10 @@ ENCLOSING: ContextVar[Order | None] = ContextVar("agentrt_order", default=None)
 """The order of the run whose tool the caller is, or was: the run may have ended."""
 
 
+Schemas = Literal["always", "without_tools", "never"]
+"""When a provider holds its models to a schema; where it does not, they are told of it by their instructions."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model that may be asked, the gate of its provider, and its price if known. `name` is "provider:model"."""
@@ -80,6 +84,11 @@ class Candidate:
     model: Model
     gate: Gate
     price: Price | None = None
+    schemas: Schemas = "always"
+
+    def takes_schema(self, *, beside_tools: bool) -> bool:
+        """Whether it may be sent a schema for its answer."""
+        return self.schemas == "always" or (self.schemas == "without_tools" and not beside_tools)
 
     def priced(self, usage: Usage) -> Usage:
         """What one reply of it took, with what that costs as far as is known."""

@@ -32,7 +32,7 @@ async def settled(run: Carried) -> End | None:
                 cut = " (it reached the bound of its length)" if state.finish == "length" else ""
                 return End("failed", "output_invalid", f"{mismatch}{cut}")
             await run.record.keep(rejected)
-            run.control.go_on()
+            run.control._put_off(run.record.deadline)  # a run that was taken up at its end had none
             return None
     await check(run, "output", state.text, state.messages)
     return End("success")

@@ -20,20 +20,27 @@ import threading
 from asyncio import Future, Task
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Generic, cast
+
+from msgspec.structs import replace
 
 from agentrt.errors import (
     BudgetExceeded,
     DeadlineExceeded,
     GateTimeout,
+    GuardrailTripped,
     JournalFailed,
+    OutputInvalid,
     ProviderError,
     ProviderFailed,
     RunCancelled,
     RunFailed,
     SettingInvalid,
+    Tripped,
 )
-from agentrt.events import CancelAsked, Fact, Steered, StopMode, When
-from agentrt.messages import Answer, UserMessage
+from agentrt.events import CancelAsked, Fact, RunRested, Steered, StopMode, When
+from agentrt.messages import Answer, O_co, UserMessage
+from agentrt.runs.around import MiddlewareFailed
 from agentrt.runs.carried import Carried
 from agentrt.runs.carry import carry
 from agentrt.runs.control import Control
@@ -54,13 +61,16 @@ _FAILURES: dict[str, type[RunFailed]] = {
     "budget": BudgetExceeded,
     "deadline": DeadlineExceeded,
     "cancelled": RunCancelled,
+    "output_invalid": OutputInvalid,
+    "guardrail": GuardrailTripped,
 }
+"""By outcome; for those that failed, by code."""
 _PROVIDER_CODES = ("provider_", "context_", "content_", "reply_")
 _MILDER: tuple[StopMode, ...] = ("after_turn", "after_tools", "now")
 """A cancel may be followed by one that is further to the right."""
 
 
-class Run:
+class Run(Generic[O_co]):
     """One run. Who holds it may watch, await, steer and cancel it; losing it cancels nothing."""
 
     def __init__(
@@ -242,7 +252,7 @@ class Run:
         if interrupted is not None:
             raise interrupted
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Answer[O_co]:
         """The answer, once there is one; of a run that rests, what there is, and in `waiting` the calls it waits for.
 
         Raises:
@@ -257,14 +267,18 @@ class Run:
         if ended is None and self._suspended:
             raise RunCancelled("the run was left unfinished, to be resumed", answer=answer, reason="suspended")
         if ended is None and self.state.resting:
-            return answer
+            return cast("Answer[O_co]", answer)
         if ended is None:
             raise JournalFailed(f"run {self.run_id} was given up before its end could be kept")
         if ended.outcome == "success":
-            return answer
-        failure = _FAILURES.get(ended.outcome, RunFailed)
+            if self._order.agent.form is not None:
+                answer = replace(answer, output=self._run.output)
+            return cast("Answer[O_co]", answer)
+        failure = _FAILURES.get(ended.code or "" if ended.outcome == "failed" else ended.outcome, RunFailed)
         if ended.outcome == "failed" and (ended.code or "").startswith(_PROVIDER_CODES):
             failure = ProviderFailed
+        if failure is GuardrailTripped:
+            answer = replace(answer, output="")
         raise failure(ended.message, answer=answer, reason=ended.code) from self._error
 
     # ---- the owner's own task ----------------------------------------------------------------------
@@ -303,7 +317,10 @@ class Run:
                 return End("failed", "internal", "something the run called was cancelled, and nobody asked for that")
             return End("cancelled", "cancelled", self._cancelled)
         move = carrier.result()
-        return move if isinstance(move, End) else None
+        if isinstance(move, End):
+            return move
+        self._record.tell(RunRested(call_ids=tuple(call.id for call in self.state.open_calls)))
+        return None
 
     async def _carried(self) -> End | Rest:
         # A run that was resumed may be at its end already, or at rest; then it has only to say so, however late it is.
@@ -318,8 +335,8 @@ class Run:
                     limit.reschedule(self._record.deadline)
                 with self._control.limited_by(limit):
                     return await carry(self._run)
-        except (ProviderError, GateTimeout, AgentFailed) as error:
-            if isinstance(error, AgentFailed):
+        except (ProviderError, GateTimeout, AgentFailed, MiddlewareFailed, Tripped) as error:
+            if isinstance(error, AgentFailed | MiddlewareFailed):
                 logger.warning("run %s failed", self.run_id, exc_info=error)
             self._error = error
             return End("failed", error.code, str(error))

@@ -45,6 +45,7 @@ from agentrt.events import (
     Retrying,
     Rewound,
     RunEnded,
+    RunRested,
     RunResumed,
     RunStarted,
     Steered,
@@ -150,7 +151,7 @@ class Mapper:
                 return self._fell_back(event)
             case Rewound():
                 return self._forget(event.message_id, event.replaced_by)
-            case ContextTrimmed():
+            case ContextTrimmed() | RunRested():
                 return iter(())
             case _:
                 assert_never(event)

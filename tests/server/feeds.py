@@ -31,7 +31,7 @@ from agentrt.events import (
     ToolStarted,
 )
 from agentrt.messages import AssistantMessage, FinishReason, ToolCall, Usage, UserMessage
-from agentrt.runs.owner import shown_text
+from agentrt.runs.feed import shown_text
 from agentrt.runs.state import RunState, fold
 
 RUN = "alice/r1"

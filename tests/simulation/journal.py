@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from agentrt.errors import JournalFailed
 from agentrt.events import Fact
-from agentrt.journal.journal import RunRow
+from agentrt.journal.journal import ALL, AnyPrincipal, RunRow, ThreadRow
 from agentrt.journal.memory import MemoryJournal
 
 
@@ -22,7 +22,7 @@ class Disk(MemoryJournal):
     """What outlives the process, and what it said of it: `acknowledged` facts, by run."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(loose=100_000)  # it forgets nothing
         self.acknowledged: dict[str, list[Fact]] = {}
         self.appends = 0
 
@@ -129,6 +129,18 @@ class Desk:
     async def runs(self, *, thread: str | None = None, unfinished: bool = False) -> Sequence[RunRow]:
         await self._turn()
         return await self.disk.runs(thread=thread, unfinished=unfinished)
+
+    async def last(self, thread: str) -> str | None:
+        await self._turn()
+        return await self.disk.last(thread)
+
+    async def threads(self, *, principal: AnyPrincipal = ALL, limit: int | None = None) -> Sequence[ThreadRow]:
+        await self._turn()
+        return await self.disk.threads(principal=principal, limit=limit)
+
+    async def delete(self, run_ids: Collection[str]) -> None:
+        await self._turn()
+        await self.disk.delete(run_ids)
 
     async def aclose(self) -> None:
         if not self.dead:
