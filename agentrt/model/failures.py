@@ -40,7 +40,8 @@ _IN_FLIGHT = re.compile(r"in[ -]flight", re.IGNORECASE)
 _THROTTLED = re.compile(r"rate[ _]limit|too[ _]many[ _]requests|resource_exhausted", re.IGNORECASE)
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context (length|window|size)|prompt is too long"
-    r"|input is too long|input token count",
+    r"|input is too long|input token count|context limit|configured limit of|maximum prompt length|token limit"
+    r"|reduce the length of the messages",
     re.IGNORECASE,
 )
 _SECRET = re.compile(r"\b(?:sk|pk|gsk|xai)-[\w*.-]{6,}|(?<=Bearer )\S+", re.IGNORECASE)
@@ -152,7 +153,8 @@ def _complaint_of(value: Any) -> Complaint:
             said = cast("dict[str, Any]", value)
             codes = dict.fromkeys(str(said[key]) for key in ("code", "type", "status") if said.get(key))
             text = next((str(said[key]) for key in ("message", "detail") if said.get(key)), str(said))
-            return Complaint(excerpt(", ".join(codes)), excerpt(text))
+            sizes = ", ".join(f"{key} {said[key]}" for key in ("n_prompt_tokens", "n_ctx") if said.get(key))  # llama.cpp
+            return Complaint(excerpt(", ".join(codes)), excerpt(f"{text} ({sizes})" if sizes else text))
         case _:
             return Complaint("", excerpt(str(value)))
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from agentrt.errors import GateTimeout, ProviderError, ProviderExhausted
+from agentrt.errors import ContextTooLong, GateTimeout, ProviderError, ProviderExhausted
 from agentrt.events import ArgumentsDelta, FellBack, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
 from agentrt.gate.grant import Grant, Knock
 from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolSpec, Usage
@@ -246,6 +246,8 @@ def _helps_to_ask_another(error: ProviderError | GateTimeout) -> bool:
     """Whether it is this provider's trouble, and not the request's or the clock's."""
     if isinstance(error, GateTimeout):
         return error.reason != "deadline"
+    if isinstance(error, ContextTooLong):
+        return True  # the next may have a larger window
     return isinstance(error, ProviderExhausted) or error.retry != "never" or error.status in _ITS_OWN
 
 

@@ -96,17 +96,12 @@ class Past:
         return None if self._thread is None else await self._last(self._thread)
 
     async def _before(self) -> str | None:
-        """The run before, now that those ahead are over. Those that never began do not count."""
+        """The run before, now that those ahead are over."""
         if self._taken is not None:
             return self._taken.previous
         if self._fork is not None:
             return await self._chain.branching(self._fork)
-        if self._thread is None:
-            return None
-        last = await self._last(self._thread)
-        begun = [one.run_id for one in self._ahead if one.epoch]
-        # Of those ahead the last in line, in whichever order they began; but who began elsewhere since is behind them.
-        return begun[-1] if begun and last in {one.run_id for one in self._ahead} else last
+        return None if self._thread is None else await self._last(self._thread)
 
     async def _last(self, thread: str) -> str | None:
         """The run of the thread that started last, save those that stand behind this one and started all the same."""

@@ -43,8 +43,8 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
 class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
     """A request and its answer: one line of the file.
 
-    `request` is the decoded body, `at` the seconds until the answer's head came. `status` is 0 if none came, and
-    `broke` says what ended the exchange before its end.
+    `request` is the decoded body. `at` and `end` are the seconds until the answer's head came and until all was over.
+    `status` is 0 if no answer came, and `broke` says what ended the exchange before its end.
     """
 
     method: str
@@ -54,6 +54,7 @@ class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
     headers: dict[str, str] = {}
     body: tuple[Piece, ...] = ()
+    end: float = 0.0
     broke: str = ""
 
 
@@ -135,9 +136,18 @@ class _Taking:
         if self._write is None:
             return
         write, self._write = self._write, None
-        why = self._struck(broke.encode()).decode()
         write(
-            Exchange(self._method, self._url, self._request, self._status, self._at, self._headers, self._body(), why)
+            Exchange(
+                method=self._method,
+                url=self._url,
+                request=self._request,
+                status=self._status,
+                at=self._at,
+                headers=self._headers,
+                body=self._body(),
+                end=self._now(),
+                broke=self._struck(broke.encode()).decode(),
+            )
         )
 
     def _body(self) -> tuple[Piece, ...]:

@@ -94,7 +94,7 @@ class Replay:
             self.unknown.append(self._differs(request.path, body))
             return whole(400, error_body(self.unknown[-1], "invalid_request_error"), "application/json")
         self.left.remove(found)
-        await self._until(began + found.at)
+        await self._until(began + (found.at if found.status else found.end))
         if not found.status:
             raise Cut(found.broke)
         return Response(found.status, found.headers, self._said(found, began))
@@ -103,6 +103,7 @@ class Replay:
         for piece in exchange.body:
             await self._until(began + piece.at)
             yield piece.content
+        await self._until(began + exchange.end)
         if exchange.broke:
             raise Cut(f"so it was recorded: {exchange.broke}")
 

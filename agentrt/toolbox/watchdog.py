@@ -1,14 +1,14 @@
 """Names the tool that blocks the event loop.
 
 A coroutine that calls something blocking holds up every run of the process, and nothing fails: all is merely slow. So
-while tools run on the loop a daemon thread looks on. It hands the loop a *beat*, a callback that only says "I was
-here", and looks after half the threshold whether the loop came by. Missed twice in a row, the loop is blocked right
-now, and the thread asks asyncio which task is the current one and Python at which line its thread stands. A task that
-was current both times is named.
+while tools run on the loop a daemon thread looks on, twice in each threshold. Where it finds the loop at work, and not
+waiting, it hands it a *beat*, a callback that only says "I was here". If the beat is not heard for the threshold, the
+loop is blocked right now, and the thread asks asyncio which task is the current one and Python at which line its thread
+stands. A task that was the current one half a threshold ago, too, is named.
 
-That costs a step of a tool nothing, and the process two short wake-ups for each half of the threshold while a tool is
-in flight, none otherwise: the thread ends when a beat finds no tool. All bookkeeping is done in the loop's thread, so
-there is no lock. A block of half as long again as the threshold is always seen, a shorter one than the threshold never.
+So a tool's step costs nothing, and a loop that waits is not woken. The thread ends when a beat finds no tool. All
+bookkeeping is done in the loop's thread, so there is no lock. What blocks for half as long again as the threshold is
+always seen, what blocks for less than the threshold never.
 
 Tasks that a tool has started belong to it, from Python 3.12 on, which shows a task's context variables. Where the
 current task is none of a tool's, the tools in flight are named: it may be one of them.
@@ -105,27 +105,31 @@ class Watchdog:
 
     def _look_on(self, loop: asyncio.AbstractEventLoop, thread: int, pause: float) -> None:
         """The thread's life."""
-        beat = _Beat()
-        while not beat.last:
+        while True:
+            time.sleep(pause)
+            if self._in_flight and _place(thread) is None:
+                continue
             beat = _Beat()
             try:
                 loop.call_soon_threadsafe(self._hear, beat)
             except RuntimeError:  # it has closed
                 return
+            self._listen(loop, thread, pause, beat)
+            if beat.last or loop.is_closed():
+                return
+
+    def _listen(self, loop: asyncio.AbstractEventLoop, thread: int, pause: float, beat: _Beat) -> None:
+        time.sleep(pause)
+        suspect = asyncio.current_task(loop)
+        if not beat.heard:
             time.sleep(pause)
-            if beat.heard:
-                continue
-            suspect = asyncio.current_task(loop)
+        if not beat.heard and loop.is_running():
+            self._judge(loop, thread, beat, suspect)
+        while not (beat.heard or loop.is_closed()):
             time.sleep(pause)
-            if not beat.heard and loop.is_running():
-                self._judge(loop, thread, beat, suspect)
-            while not (beat.heard or loop.is_closed()):
-                time.sleep(pause)
 
     def _judge(self, loop: asyncio.AbstractEventLoop, thread: int, beat: _Beat, suspect: Task | None) -> None:
-        task = asyncio.current_task(loop)
-        where = _where(sys._current_frames().get(thread))  # pyright: ignore[reportPrivateUsage]
-        seconds = time.monotonic() - beat.sent
+        task, where, seconds = asyncio.current_task(loop), _place(thread), time.monotonic() - beat.sent
         if beat.heard or where is None:
             return
         culprit = self._whose(task) if task is not None and task is suspect else None
@@ -135,10 +139,10 @@ class Watchdog:
         for call in suspects:
             call.told.add(where)
         if culprit is not None:
-            text = "tool %s has blocked the event loop for %.2f s and still does, at %s: a plain function has a thread"
+            text = "tool %s has blocked the event loop for %.2f s and still does, at %s; a plain function runs in a thread"
             logger.warning(text, culprit, seconds, where)
         else:
-            text = "the event loop has been blocked for %.2f s and still is, at %s: by a tool in flight, %s, or by others"
+            text = "the event loop has been blocked for %.2f s and still is, at %s: by a tool in flight (%s) or others"
             logger.warning(text, seconds, where, ", ".join(map(str, suspects)))
 
     def _whose(self, task: Task) -> _Call | None:
@@ -148,9 +152,9 @@ class Watchdog:
         return call
 
 
-def _where(top: FrameType | None) -> str | None:
-    """The innermost line of the user's own code that the loop runs, else that of a library; None if the loop waits."""
-    frames = list(_above_the_loop(top))
+def _place(thread: int) -> str | None:
+    """Where the thread's loop is: the innermost line of the user's own code, else of any; None if the loop waits."""
+    frames = list(_above_the_loop(sys._current_frames().get(thread)))  # pyright: ignore[reportPrivateUsage]
     if not frames or frames[0].f_globals.get("__name__") == "selectors":
         return None
     frame = next((frame for frame in frames if not _of_a_library(frame)), frames[0])

@@ -270,7 +270,10 @@ def test_threads_are_listed_for_who_began_them(check: Check) -> None:
         for principal, threads in ((ALL, ["t1", "t3", "t2"]), ("ada", ["t1", "t2"]), ("bob", []), (None, ["t3"])):
             assert [row.thread for row in await journal.threads(principal=principal)] == threads
         assert [row.thread for row in await journal.threads(limit=2)] == ["t1", "t3"]
-        assert [row.thread for row in await journal.threads(principal="ada", limit=1)] == ["t1"]
+        await begin(journal, started("r0", "t2", previous="r2"))
+        assert await journal.last("t2") == "r0"
+        assert [row.thread for row in await journal.threads(limit=2)] == ["t2", "t1"]
+        assert [row.thread for row in await journal.threads(principal="ada", limit=1)] == ["t2"]
         assert list(await journal.threads(limit=0)) == []
 
     check(body)
@@ -326,5 +329,18 @@ def test_who_carries_a_run_that_is_deleted_is_told_and_its_id_is_free_again(chec
         await begin(journal, started("r1", "t2"))
         assert await ids(journal) == ["r1"]
         assert await journal.last("t2") == "r1"
+
+    check(body)
+
+
+def test_a_run_that_lost_a_fact_and_was_deleted_may_begin_anew(check: Check) -> None:
+    async def body(journal: Journal) -> None:
+        await begin(journal, started("r1"))
+        with pytest.raises(JournalFailed, match="is there already"):
+            await journal.append("r1", 1, started("r1"))
+        await journal.delete(["r1"])
+        await begin(journal, started("r1"))
+        await end(journal, "r1")
+        assert [fact.seq for fact in await journal.read("r1")] == [1, 2]
 
     check(body)

@@ -62,6 +62,17 @@ def test_a_run_stays_as_long_as_another_goes_on_from_it() -> None:
     asyncio.run(main())
 
 
+def test_a_run_stays_that_another_went_on_from_before_it_had_ended() -> None:
+    async def main() -> None:
+        journal = MemoryJournal(loose=0)
+        await lived(journal, "r1", ends=False)
+        await lived(journal, "r2", previous="r1", thread="t1")
+        await journal.append("r1", 1, RunEnded(outcome="success", seq=2))
+        assert await remembered(journal) == ["r1", "r2"]
+
+    asyncio.run(main())
+
+
 def test_a_chain_that_nobody_needs_is_forgotten_from_its_end() -> None:
     async def main() -> None:
         journal = MemoryJournal(loose=1)

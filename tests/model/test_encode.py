@@ -27,7 +27,8 @@ from agentrt.messages import (
     ToolSpec,
     UserMessage,
 )
-from agentrt.model.encode import encode_request
+from agentrt.model import encode
+from agentrt.model.encode import KeptMessages, encode_request
 from agentrt.model.model import ModelRequest
 from agentrt.profiles import OPENAI, PROFILES, Profile
 
@@ -200,3 +201,56 @@ def test_a_long_conversation_is_encoded_in_well_under_a_millisecond() -> None:
         encode_request(request)
         best = min(best, time.process_time() - began)
     assert best < 1e-3
+
+
+def test_messages_that_are_kept_go_out_as_they_would_anew() -> None:
+    kept = KeptMessages()
+    said: tuple[Message, ...] = (
+        SystemMessage("Be brief."),
+        UserMessage((TextPart("Look"), ImagePart(data=b"x", media_type="image/png"))),
+        AssistantMessage("", (ToolCall("a", "look", "no object"),), '{"reasoning_content":"Hm."}'),
+        ToolMessage("a", "look", "found"),
+        AssistantMessage("Hello"),
+    )
+    for count in (1, 3, 5, 5, 2):
+        request = ModelRequest("m", said[:count], (LOOK,))
+        assert encode_request(request, kept=kept) == encode_request(request)
+
+
+def test_a_message_that_took_the_place_of_a_forgotten_one_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "_MOST_KEPT", 2000)
+    kept = KeptMessages()
+    for n in range(500):
+        request = ModelRequest("m", (UserMessage(f"number {n}"),))  # of which only the latest few live on
+        assert encode_request(request, kept=kept) == encode_request(request)
+    assert kept._size <= 2000
+    assert kept._size == sum(size for _, _, size in kept._kept.values())
+
+
+def test_a_message_too_large_to_keep_pushes_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "_LARGEST_KEPT", 1000)
+    kept = KeptMessages()
+    small, large = UserMessage("hi"), UserMessage("x" * 1000)
+    encode_request(ModelRequest("m", (small, large)), kept=kept)
+    assert [message for message, _, _ in kept._kept.values()] == [small]
+
+
+def test_a_kept_conversation_of_thousands_of_messages_is_encoded_in_little_time() -> None:
+    kept = KeptMessages()
+    calls = [AssistantMessage("", (ToolCall(f"c{n}", "look", '{"q":"x"}'),)) for n in range(4000)]
+    request = ModelRequest("m", (UserMessage("hi"), *calls), (LOOK,))
+    encode_request(request, kept=kept)
+
+    def took(kept: KeptMessages | None) -> float:
+        began = time.process_time()
+        encode_request(request, kept=kept)
+        return time.process_time() - began
+
+    assert min(took(kept) for _ in range(5)) < min(took(None) for _ in range(5)) / 3
+
+
+def test_lone_surrogates_are_replaced_in_a_conversation_that_is_kept() -> None:
+    kept = KeptMessages()
+    request = ModelRequest("m", (UserMessage("hi"), ToolMessage("a", "look", "\udc00b")))
+    for _ in range(2):
+        assert json.loads(encode_request(request, kept=kept))["messages"][1]["content"] == "\ufffdb"

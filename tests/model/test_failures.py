@@ -56,6 +56,9 @@ def said(message: str = "no", **fields: object) -> dict[str, object]:
         (400, said("maximum context length is 8192 tokens", code="context_length_exceeded"), ContextTooLong),
         (400, said("the request exceeds the available context size", type="exceed_context_size_error"), ContextTooLong),
         (413, said("prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLong),
+        (400, said("This model's maximum prompt length is 131072 but the request contains 200000 tokens"), ContextTooLong),
+        (400, said("Please reduce the length of the messages or completion"), ContextTooLong),
+        (400, said("The input exceeds the configured limit of 8192 tokens"), ContextTooLong),
         (400, {"object": "error", "message": "maximum context length is 10", "code": 400}, ContextTooLong),
         (400, said("max_tokens is too large"), ProviderRefused),
         (401, said("no key"), ProviderRefused),
@@ -131,3 +134,9 @@ def test_any_body_can_be_read_as_a_complaint(body: bytes) -> None:
 )
 def test_any_error_inside_a_reply_ends_it_as_incomplete(error: object) -> None:
     assert type(in_band(error)) is ReplyIncomplete
+
+
+def test_sizes_that_stand_beside_the_message_are_told() -> None:
+    error = {"message": "too much", "type": "exceed_context_size_error", "n_prompt_tokens": 9000, "n_ctx": 8192}
+    said_so = complaint(json.dumps({"error": error}).encode())
+    assert said_so.text == "too much (n_prompt_tokens 9000, n_ctx 8192)"

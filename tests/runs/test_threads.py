@@ -295,7 +295,8 @@ def test_a_thread_that_is_deleted_is_forgotten_and_its_name_is_free() -> None:
             assert list(await runtime.journal.read("r_a")) == []
             with pytest.raises(SettingInvalid, match='after="r_a": the journal has no run'):
                 await ask(runtime, "y", after="r_a")
-            assert await ask(runtime, "c", thread="t1") == "c C"
+            await runtime.start(ANSWERING, "c", thread="t1", run_id="r_a").answer()
+            assert await ask(runtime, "d", thread="t1") == "c C d D"
             assert await runtime.threads.delete("nobody's") == 0
 
     run_virtual(main())

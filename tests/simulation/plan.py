@@ -17,6 +17,10 @@ By = Literal["handle", "verb", "stream"]
 """How a run is begun: by a handle, whose loss cancels nothing; or by a verb, whose cancel or leaving does."""
 
 
+How = Literal["now", "after_tools", "after_turn", "call", "steer", "steer now"]
+"""What is done to a run: it is cancelled in a mode, or one of its calls is; or something is said into it."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """A moment: so many steps of the loop from now, in front of what is ready then or behind it; or so many seconds.
@@ -28,6 +32,7 @@ class Cut:
     seconds: float = 0.0
     behind: bool = False
     life: int | None = None
+    how: How = "now"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Asked:
     cut: Cut | None = None
     pause: float = 0.0
     """Seconds that its reader takes over each event."""
+    attended: bool = False
+    """Somebody is there to decide about its calls; otherwise it rests until somebody comes."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +85,33 @@ SECONDS = (0.0, 0.0, 0.01, 0.01, 0.5, 3.0)
 BAD = ("", "{", "[1]", '{"seconds": "long"}', '{"seconds": 1}{"seconds": 2}', '{"nobody": 1}', "null")
 
 
+HOWS: tuple[How, ...] = ("now", "after_tools", "after_turn", "call", "steer", "steer now")
+
+
 def _a_call(random: Random, place: int) -> ToolCall:
     """Ids are the provider's: many count from zero in every reply, and some say one twice."""
     call_id = random.choice(("", f"call_{place}", f"call_{place}", "call_0"))
     name = random.choice(
         ("look", "look", "post", "post", "pay", "pay", "pay", "send", "slow", "paced", "plain", "tell", "stubborn")
         + ("careful", "fail", "crm", "crm", "find", "delegate", "within", "nobody", "bad")
+        + ("lined", "lined", "again", "known", "quiet", "count", "sign", "sign", "pick")
     )
     seconds = random.choice(SECONDS)
     match name:
-        case "look" | "post" | "pay" | "send" | "slow" | "paced" | "careful":
+        case "look" | "post" | "pay" | "send" | "slow" | "paced" | "careful" | "lined" | "sign":
             return call(name, call_id=call_id, seconds=seconds)
         case "stubborn":
             return call(name, call_id=call_id, seconds=random.choice((0.5, 1.0, 3.0)))
         case "tell":
             return call(name, call_id=call_id, times=random.randrange(4), seconds=min(seconds, 0.5))
+        case "again":
+            return call(name, call_id=call_id, fails=random.randrange(4))
+        case "quiet":
+            return call(name, call_id=call_id, seconds=seconds, beats=random.random() < 0.5)
+        case "known":
+            return call(name, call_id=call_id, sku=random.choice("ab"))
+        case "pick":
+            return call(name, call_id=call_id, question="Which?")
         case "plain":
             return call(name, call_id=call_id, times=random.randrange(3))
         case "fail":
@@ -132,9 +151,10 @@ def _an_answer(random: Random) -> Reply:
 
 def _a_cut(random: Random) -> Cut:
     behind = random.random() < 0.5
+    how: How = random.choice((*HOWS, "now", "now", "now", "now"))
     if random.random() < 0.6:
-        return Cut(steps=random.randrange(1, random.choice((10, 60, 200))), behind=behind)
-    return Cut(seconds=random.choice((0.0, 0.01, random.uniform(0.0, 8.0))), behind=behind)
+        return Cut(steps=random.randrange(1, random.choice((10, 60, 200))), behind=behind, how=how)
+    return Cut(seconds=random.choice((0.0, 0.01, random.uniform(0.0, 8.0))), behind=behind, how=how)
 
 
 def _a_run(random: Random, place: int) -> Asked:
@@ -159,6 +179,7 @@ def _a_run(random: Random, place: int) -> Asked:
         options=options,
         cut=_a_cut(random) if random.random() < 0.4 else None,
         pause=random.choice((0.0, 0.0, 0.02)),
+        attended=random.random() < 0.5,
     )
 
 

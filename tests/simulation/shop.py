@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from agentrt import Agent, Context, run, tool
@@ -189,6 +189,61 @@ async def find(ctx: Context[Till], fails: list[str], seconds: float = 0.0) -> st
     return await _crm(ctx, "find", fails, seconds)
 
 
+@tool(concurrency=1)
+async def lined(ctx: Context[Till], seconds: float = 0.0) -> str:
+    """Write something, one after the other."""
+    return await _work(ctx, "lined", seconds)
+
+
+@tool(effect="read", retries=2)
+async def again(ctx: Context[Till], fails: int = 0) -> str:
+    """Read something that fails so often."""
+    ctx.deps.note(ctx, "again")
+    ctx.deps.book.asked[ctx.idempotency_key] += 1
+    await asyncio.sleep(0)
+    if ctx.deps.book.asked[ctx.idempotency_key] <= fails:
+        raise ValueError("not yet")
+    return "at last"
+
+
+@tool(effect="read", cache=60.0)
+async def known(sku: str) -> str:
+    """Read something that stays as it is."""
+    await asyncio.sleep(0.01)
+    return sku
+
+
+@tool(idle_timeout=0.4)
+async def quiet(ctx: Context[Till], seconds: float = 0.0, beats: bool = True) -> str:
+    """Write something, and say now and then that it goes on."""
+    ctx.deps.note(ctx, "quiet")
+    for _ in range(3):
+        await asyncio.sleep(seconds / 3)
+        if beats:
+            ctx.heartbeat()
+    return "quiet"
+
+
+@tool(effect="read")
+async def count(upto: int = 2) -> AsyncIterator[int]:
+    """Read one thing after the other; the last is the result."""
+    for n in range(upto):
+        yield n
+        await asyncio.sleep(0.01)
+
+
+@tool(needs_approval=True)
+async def sign(ctx: Context[Till], seconds: float = 0.0) -> str:
+    """Write something that a person has to approve of."""
+    return await _work(ctx, "sign", seconds)
+
+
+@tool(run_in="client")
+def pick(question: str) -> str:
+    """Ask the person."""
+    return question
+
+
 SIMPLE = (look, post, pay)
 HAND: Agent[Till] = Agent(name="hand", model="model:m", tools=SIMPLE)
 
@@ -214,6 +269,7 @@ async def within(ctx: Context[Till]) -> str:
 
 TOOLS: tuple[Any, ...] = (
     *SIMPLE, send, slow, paced, plain, tell, stubborn, careful, fail, crm, find, delegate, within,
+    lined, again, known, quiet, count, sign, pick,
 )  # fmt: skip
 CLERK: Agent[Till] = Agent(name="clerk", model="model:m", instructions="Work.", tools=TOOLS)
 DOUBLED: Agent[Till] = Agent(name="doubled", model="model:m", fallbacks=("backup:b",), tools=TOOLS)

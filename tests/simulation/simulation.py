@@ -12,14 +12,25 @@ import gc
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
 
 from agentrt import Limits, Provider, Runtime
 from agentrt.errors import JournalFailed, RunFailed, SettingInvalid
-from agentrt.events import AnyEvent, Fact, ModelReplied, RunEnded, RunResumed, RunStarted
+from agentrt.events import (
+    AnyEvent,
+    ApprovalAsked,
+    ClientAsked,
+    Fact,
+    ModelReplied,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+)
+from agentrt.messages import ToolCall
+from agentrt.runs.decisions import Approved, Decision, Denied, Returned
 from agentrt.runs.owner import Run
 from agentrt.runs.state import RunState, fold
 from agentrt.testing import InlineThreads, InMemoryTransport, Limited, ScriptedModel, assert_no_leaks, call, reply, run_virtual
@@ -29,7 +40,7 @@ from agentrt.verbs import run as run_verb
 from agentrt.verbs import stream
 from tests.simulation import invariants
 from tests.simulation.journal import Desk, Disk
-from tests.simulation.plan import Asked, Cut, Life, Plan
+from tests.simulation.plan import Asked, Cut, How, Life, Plan
 from tests.simulation.provider import FAULTS, drawn
 from tests.simulation.shop import AGENTS, READS, REPEATABLE, STRAGGLERS, Book, Till
 
@@ -96,16 +107,25 @@ class World:
     def facts(self, run_id: str) -> list[Fact]:
         return list(self.disk._facts.get(run_id, {}).values())
 
-    def before(self, run_id: str) -> RunState:
-        """The state in which a run began: what its conversation had come to, by the chain of runs that it stands on."""
+    def agent_of(self, run_id: str) -> str:
+        """The name of the agent that the run is of."""
+        started = self.facts(run_id)[0]
+        return started.agent if isinstance(started, RunStarted) else ""
+
+    def chain(self, run_id: str) -> list[str]:
+        """A run, the one that it goes on from, and so on."""
         chain = [run_id]
         while (facts := self.facts(chain[-1])) and isinstance(facts[0], RunStarted) and facts[0].previous:
             if facts[0].previous in chain:
                 self.complain([f"its conversation bites its tail: {chain}"], run_id)
                 break
             chain.append(facts[0].previous)
+        return chain
+
+    def before(self, run_id: str) -> RunState:
+        """The state in which a run began: what its conversation had come to."""
         said = RunState()
-        for previous in reversed(chain[1:]):
+        for previous in reversed(self.chain(run_id)[1:]):
             state = fold(self.facts(previous), said)
             said = RunState(messages=state.transcript, summary=state.summary)
         return said
@@ -119,16 +139,14 @@ class World:
         self.complain(invariants.all_back(process.runtime.statistics()))
         for run in process.runs:
             facts = self.facts(run.run_id)
-            if facts and not process.desk.dead and isinstance(facts[-1], RunEnded):
-                had_turn = any(isinstance(fact, ModelReplied) for fact in facts) or len(run.state.messages) > 1
-                before = self.before(run.run_id) if had_turn else RunState()  # who ends in line never knew
-                self.complain(invariants.folds(facts, before, run.state), run.run_id)
+            if facts and not process.desk.dead and isinstance(facts[-1], RunEnded) and run.epoch == facts[-1].epoch:
+                self.complain(self._folds(facts, run), run.run_id)
                 self.complain(invariants.valid(run.state.messages), run.run_id)
-        for run_id, after, events in process.seen:
-            acknowledged = self.disk.acknowledged.get(run_id, [])
-            self.complain(invariants.watched(events, acknowledged, after=after), run_id)
+        for run, after, events in process.seen:
+            acknowledged = [fact for fact in self.disk.acknowledged.get(run.run_id, ()) if fact.epoch <= run.epoch]
+            self.complain(invariants.watched(events, acknowledged, after=after), run.run_id)
             if after == 0:
-                self.complain(invariants.redrawn(events), run_id)
+                self.complain(invariants.redrawn(events), run.run_id)
 
     async def in_the_end(self) -> None:
         """Every run that was asked for has ended, once and well."""
@@ -154,6 +172,18 @@ class World:
         self.complain(invariants.facts_before_deeds(self.book.deeds, READS))
         self.complain(invariants.once(self.book.deeds, REPEATABLE))
         self.done["deeds"] += len(self.book.deeds)
+
+    def _folds(self, facts: list[Fact], run: Run) -> Iterator[str]:
+        """`invariants.folds`, as far as the conversation before can be known from the journal.
+
+        Who ends in line never knew it; and a run before that rested has said more since, maybe.
+        """
+        had_turn = any(isinstance(fact, ModelReplied) for fact in facts) or len(run.state.messages) > 1
+        rested = any(
+            isinstance(fact, ApprovalAsked | ClientAsked) for one in self.chain(run.run_id)[1:] for fact in self.facts(one)
+        )
+        if not (had_turn and rested):
+            yield from invariants.folds(facts, self.before(run.run_id) if had_turn else RunState(), run.state)
 
     def _rightly_ended(self, facts: list[Fact]) -> Iterator[str]:
         started, ended = facts[0], facts[-1]
@@ -194,7 +224,7 @@ class Process:
             on_exit="suspend" if life.by == "suspend" else "cancel",
         )
         self.runs: list[Run] = []
-        self.seen: list[tuple[str, int, list[AnyEvent]]] = []
+        self.seen: list[tuple[Run, int, list[AnyEvent]]] = []
         self.leaving = False
 
     async def live(self) -> None:
@@ -227,12 +257,13 @@ class Process:
         known = {row.run_id for row in await self.world.disk.runs()}
         async with asyncio.TaskGroup() as group:
             with self._until_over():
+                for left in await self.runtime.waiting():
+                    group.create_task(self._come_back(left.started.run_id, left.calls, group))
                 for started in await self.runtime.unfinished():
                     run = await self.runtime.resume(started.run_id, AGENTS[started.agent], deps=self.till)
-                    if asked := self.world.asked.get(started.run_id):
-                        self._cut(asked, run.cancel)
-                    self._watch(run, group)
-                    group.create_task(self._see_end(run))
+                    asked = self.world.asked.get(started.run_id)
+                    self._cut(run, asked)
+                    group.create_task(self._see_through(run, group, asked))
             for asked in self.world.plan.asked:
                 if asked.name not in known:
                     group.create_task(self._client(asked, group))
@@ -243,19 +274,17 @@ class Process:
         if asked.by == "handle":
             with self._until_over():
                 run = self.runtime.start(AGENTS[asked.agent], asked.name, deps=self.till, **_options(asked))
-                self._cut(asked, run.cancel)
-                self._watch(run, group, asked.pause)
-                await self._see_end(run)
+                self._cut(run, asked)
+                await self._see_through(run, group, asked)
             return
         verb = group.create_task(self._by_verb(asked) if asked.by == "verb" else self._by_stream(asked))
-        self._cut(asked, verb.cancel)
+        self._cut(verb, asked)
         while (begun := self.runtime.find(asked.name)) is None and not verb.done():
             await asyncio.sleep(0)
         if begun is None and verb.cancelled():
             self.world.never.add(asked.name)
         elif begun is not None:
-            self._watch(begun, group, asked.pause)
-            await self._see_end(begun)
+            await self._see_through(begun, group, asked)
 
     async def _by_verb(self, asked: Asked) -> None:
         with self._until_over(), suppress(RunFailed):
@@ -284,25 +313,67 @@ class Process:
             if not self.leaving:
                 raise
 
-    def _cut(self, asked: Asked, cancel: Callable[[], object]) -> None:
-        def cut() -> None:
-            self.world.cancelled.add(asked.name)
+    def _cut(self, run: Run | asyncio.Task[None], asked: Asked | None) -> None:
+        """Do to a run what is planned for it, or cancel the task that awaits it."""
+        cut = asked.cut if asked is not None else None
+        if asked is None or cut is None or cut.life not in (None, self.number):
+            return
+
+        def do() -> None:
             facts = self.world.facts(asked.name)
             self.world.cut(not (facts and isinstance(facts[-1], RunEnded)))
-            cancel()
+            if cut.how in ("now", "after_tools", "after_turn"):
+                self.world.cancelled.add(asked.name)
+            if isinstance(run, Run):
+                _do(run, cut.how)
+            else:
+                self.world.cancelled.add(asked.name)
+                run.cancel()
 
-        if asked.cut is not None and asked.cut.life in (None, self.number):
-            _at(asked.cut, cut)
+        _at(cut, do)
 
-    def _watch(self, run: Run, group: asyncio.TaskGroup, pause: float = 0.0) -> None:
-        """Two readers: from the beginning, and from somewhere."""
+    async def _see_through(self, run: Run, group: asyncio.TaskGroup, asked: Asked | None) -> None:
+        """Watch it to its end. Where it waits for somebody he is there, or comes back once it rests."""
         self.runs.append(run)
         for after in {0, self.chance.choice((0, run.head, run.head + 3))}:
-            group.create_task(self._read(run, after, pause))
+            group.create_task(self._read(run, after, asked.pause if asked else 0.0))
+        if asked is not None and asked.attended:
+            group.create_task(self._attend(run))
+        with self._until_over():
+            try:
+                answer = await run.answer()
+            except RunFailed as failed:
+                answer = failed.answer
+            if answer.messages != run.state.transcript:
+                self.world.complain(["the answer is not the state's"], run.run_id)
+            if answer.waiting and run.state.resting and not self.leaving:
+                await self._come_back(run.run_id, answer.waiting, group)
+
+    async def _come_back(self, run_id: str, waiting: Sequence[ToolCall], group: asyncio.TaskGroup) -> None:
+        """Decide about one of the calls that a run waits for, or about all, and let it go on."""
+        decided = waiting if self.chance.random() < 0.7 else waiting[:1]
+        decisions = [_decision(call, self.chance) for call in decided]
+        with self._until_over():
+            await asyncio.sleep(self.chance.choice((0.0, 1.0, 3_000.0)))
+            if self.leaving or self.desk.dead:
+                return
+            agent = AGENTS[self.world.agent_of(run_id)]
+            run = await self.runtime.resume(run_id, agent, deps=self.till, decisions=decisions)
+            self.world.done["decisions"] += len(decisions)
+            await self._see_through(run, group, self.world.asked.get(run_id))
+
+    async def _attend(self, run: Run) -> None:
+        """Be there, and decide after a moment about whatever is asked."""
+        with self._until_over(), run.attend():
+            async for event in run.events():
+                if isinstance(event, ApprovalAsked | ClientAsked):
+                    await asyncio.sleep(self.chance.choice((0.0, 0.01, 2.0)))
+                    with suppress(SettingInvalid):  # it has ended, or did not wait for us
+                        run.decide(_decision(ToolCall(event.call_id, event.name), self.chance), by="ada")
 
     async def _read(self, run: Run, after: int, pause: float) -> None:
         events: list[AnyEvent] = []
-        self.seen.append((run.run_id, after, events))
+        self.seen.append((run, after, events))
         acknowledged = self.world.disk.acknowledged
         with self._until_over():
             async for event in run.events(after):
@@ -312,14 +383,22 @@ class Process:
                 if pause:
                     await asyncio.sleep(pause)
 
-    async def _see_end(self, run: Run) -> None:
-        with self._until_over():
-            try:
-                answer = await run.answer()
-            except RunFailed as failed:
-                answer = failed.answer
-            if answer.messages != run.state.transcript:
-                self.world.complain(["the answer is not the state's"], run.run_id)
+
+def _decision(call: ToolCall, chance: Random) -> Decision:
+    if call.name == "pick":
+        return Returned(call.id, "that one", error=chance.random() < 0.2)
+    return Approved(call.id) if chance.random() < 0.7 else Denied(call.id, "no")
+
+
+def _do(run: Run, how: How) -> None:
+    if how in ("now", "after_tools", "after_turn"):
+        run.cancel("cut", mode=how)
+        return
+    with suppress(SettingInvalid):  # no call runs, or nobody is there to hear
+        if how == "call":
+            run.cancel_call(next((call.id for call in run.state.open_calls), "none"), "cut")
+        else:
+            run.steer("And?", when="now" if how == "steer now" else "next_step")
 
 
 def _at(moment: Cut, do: Callable[[], object]) -> None:
