@@ -97,7 +97,9 @@ class Agent(Generic[D_contra, O_co]):
     description: str = ""
     fallbacks: Sequence[str] = ()
     instructions: str | Callable[[Context[Any]], str | Awaitable[str]] = ""
-    tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = ()
+    tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = field(
+        default_factory=tuple[Tool, ...]
+    )
     handoffs: Sequence[Agent[D_contra, Any]] = ()
     output: type[O_co] = field(default=str)  # type: ignore[assignment]
     around_model: Sequence[AroundModel] = ()

@@ -6,8 +6,8 @@ it may proceed with another record, more than once, or not at all, and what it r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -18,10 +18,10 @@ from agentrt.toolbox.outcome import ToolOutcome
 
 D = TypeVar("D", default=object)
 
-ProceedModel: TypeAlias = Callable[[ModelRequest], Awaitable[ModelReply]]
+ProceedModel: TypeAlias = Callable[[ModelRequest], Coroutine[Any, Any, ModelReply]]
 """Asks the model, with all attempts and fallbacks."""
 
-ProceedTool: TypeAlias = Callable[[ToolCall], Awaitable[ToolOutcome]]
+ProceedTool: TypeAlias = Callable[[ToolCall], Coroutine[Any, Any, ToolOutcome]]
 """Executes the call: its arguments are read again, its id and name cannot be changed."""
 
 AroundModel: TypeAlias = Callable[[ModelRequest, ProceedModel], Awaitable[ModelReply]]

@@ -355,7 +355,7 @@ class Runtime:
     ) -> Run[Any]:
         assert self._group is not None
         began = None if taken is None else taken.started
-        past = self._conversations.past(order.thread, fork=order.fork, taken=began)
+        past = self._conversations.past(order.thread, order.run_id, fork=order.fork, taken=began)
         run = Run(order, ports, past, taken, decisions)
         self._runs[run.run_id] = run
         self._conversations.join(order.thread, run)

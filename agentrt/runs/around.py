@@ -51,9 +51,14 @@ async def around_model(run: Carried, request: ModelRequest, ask: ProceedModel) -
     """
 
     async def work(wanted: Wanted) -> ModelReply:
+        alone = asyncio.Lock()
+
         async def innermost(asked: ModelRequest) -> ModelReply:
             await wanted()
-            return await ask(asked)
+            if alone.locked():
+                raise RuntimeError("proceed: the model is being asked already; expected one turn after the other")
+            async with alone:
+                return await ask(asked)
 
         proceed: ProceedModel = innermost
         for around in reversed(run.role.agent.around_model):

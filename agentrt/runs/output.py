@@ -6,6 +6,8 @@ corrected once: the model is told each mistake and has another turn, if there is
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentrt.events import OutputRejected
 from agentrt.forms import Form, Mismatch
 from agentrt.messages import Message, SystemMessage
@@ -46,7 +48,7 @@ def _can_be_corrected(run: Carried, rejected: OutputRejected) -> bool:
     return isinstance(next_move(apply(state, rejected), run.order.budget, run.ports.now()), AskModel)
 
 
-def with_form(messages: tuple[Message, ...], form: Form) -> tuple[Message, ...]:
+def with_form(messages: tuple[Message, ...], form: Form[Any]) -> tuple[Message, ...]:
     """The messages for a model that is not held to the form's schema: it is told of it by its instructions."""
     first = messages[0] if messages else None
     if isinstance(first, SystemMessage):

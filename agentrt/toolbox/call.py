@@ -32,7 +32,6 @@ from weakref import WeakKeyDictionary
 
 from agentrt.errors import ProviderUnavailable, SettingInvalid
 from agentrt.gate.backoff import decide
-from agentrt.gate.pace import Pace
 from agentrt.toolbox.cache import Cache
 from agentrt.toolbox.context import Context, Line
 from agentrt.toolbox.define import Tool
@@ -119,11 +118,8 @@ class Caller:
             self._lanes[tool] = Lane(tool)
         return Turn(tool.name, self._lanes[tool], call_id, watch)
 
-    def pace(self, tool: Tool[Any]) -> Pace | None:
-        return self.turn(tool, "", _unwatched)._pace
-
     def refused(self, tool: Tool[Any], arguments: str) -> ToolOutcome | None:
-        """What `call` would say of arguments that do not fit, and None where they do: nobody need wait to hear it."""
+        """What `call` would say of arguments that do not fit, and None where they do: nobody need be asked for them."""
         try:
             tool.signature.read(arguments)
         except Exception as error:  # noqa: BLE001 - parameters' types bring validators of the user's
@@ -149,6 +145,9 @@ class Caller:
         Args:
             turn: The call's turn, in which the caller is; without one, rate and concurrency are not heeded.
             readable: A result that is cut tells the model how to read on, by `read_result`.
+
+        Raises:
+            SettingInvalid: the tool is for the client to run, or for a process and this Caller has none.
         """
         turn = turn or Turn(tool.name, None, context.call_id, _unwatched)
         attempts = 0

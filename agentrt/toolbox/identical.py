@@ -69,7 +69,10 @@ class _Itself:
 
 
 def question(tool: Tool[D], values: Mapping[str, Any], context: Context[D]) -> Question | None:
-    """What a call with these arguments, as they were read, asks; None if it is like no other. Deps count if it gets any."""
+    """What a call with these arguments, as they were read, asks; None if it is like no other's.
+
+    Deps count only where the tool gets them.
+    """
     text = canonical_of(tool, values)
     deps = context.deps if tool.signature.takes_context else None
     return None if text is None else Question(tool, text, context.principal, _Itself(deps))

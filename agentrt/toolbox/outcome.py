@@ -56,7 +56,7 @@ def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
 def shown(outcome: ToolOutcome, limit: int, call_id: str = "") -> ToolOutcome:
     """The outcome with its text cut to `limit` bytes; `call_id` where the model can read on, by `read_result`."""
     cut = fit(outcome.content, limit, call_id)
-    if cut is outcome.content:
+    if cut == outcome.content:
         return outcome
     return replace(outcome, content=cut, rest=fit(outcome.content, KEPT))
 

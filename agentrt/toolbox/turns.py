@@ -77,11 +77,6 @@ class Turn:
         self._straggler: Work | None = None
 
     @property
-    def waits(self) -> bool:
-        """Whether calls of this tool ever wait for their turn."""
-        return self._places is not None or self._pace is not None
-
-    @property
     def outlasted(self) -> bool:
         """Whether there is work in it that was told to stop and has not."""
         return self._straggler is not None and not self._straggler.done()

@@ -139,7 +139,7 @@ class Watchdog:
         for call in suspects:
             call.told.add(where)
         if culprit is not None:
-            text = "tool %s has blocked the event loop for %.2f s and still does, at %s; a plain function runs in a thread"
+            text = "tool %s has blocked the event loop for %.2f s and still does, at %s; a plain function has a thread"
             logger.warning(text, culprit, seconds, where)
         else:
             text = "the event loop has been blocked for %.2f s and still is, at %s: by a tool in flight (%s) or others"

@@ -108,7 +108,7 @@ def test_a_line_of_a_call_is_told_once(kennel: Kennel) -> None:
     judged = threading.Event()
 
     class Judge(Watchdog):
-        def _judge(self, *seen: Any) -> None:
+        def _judge(self, *seen: Any, **_: Any) -> None:
             super()._judge(*seen)
             judged.set()
 
