@@ -97,14 +97,14 @@ class Agent(Generic[D_contra, O_co]):
     description: str = ""
     fallbacks: Sequence[str] = ()
     instructions: str | Callable[[Context[Any]], str | Awaitable[str]] = ""
-    tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = field(
-        default_factory=tuple[Tool, ...]
+    tools: Sequence[Tool[D_contra]] | Callable[[Context[Any]], ToolSet[D_contra] | Awaitable[ToolSet[D_contra]]] = (
+        field(default_factory=tuple[Tool, ...])
     )
-    handoffs: Sequence[Agent[D_contra, Any]] = ()
+    handoffs: Sequence[Agent[D_contra, Any]] = field(default_factory=tuple["Agent[object, Any]", ...])
     output: type[O_co] = field(default=str)  # type: ignore[assignment]
     around_model: Sequence[AroundModel] = ()
-    around_tool: Sequence[AroundTool[D_contra]] = ()
-    guardrails: Sequence[Guardrail[D_contra]] = ()
+    around_tool: Sequence[AroundTool[D_contra]] = field(default_factory=tuple[AroundTool, ...])
+    guardrails: Sequence[Guardrail[D_contra]] = field(default_factory=tuple[Guardrail, ...])
     budget: Budget = field(default_factory=Budget)
     max_output_tokens: int | None = None
     temperature: float | None = None

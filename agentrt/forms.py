@@ -236,7 +236,7 @@ def _bound(value: Any) -> str:
 def _untitled(schema: Any, *, names: bool = False) -> Any:
     """The schema without titles, which repeat the names. `names`: its keys are names, and one may be "title"."""
     if isinstance(schema, list):
-        return [_untitled(item) for item in schema]
+        return [_untitled(item) for item in cast("Sequence[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
     kept: dict[str, Any] = {}

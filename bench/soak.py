@@ -1,5 +1,8 @@
 """Long campaigns against what must never happen: `python -m bench.soak NAME [--seeds N] [--seconds S]`.
 
+`chunks` are replies in pieces, `gate` contended gates, `runs` whole worlds on the virtual clock, `steps` scenes that are
+cut short at each of their steps, `kills` processes that are killed.
+
 A campaign is one function: it is given a seed, does one round of what the seed says, raises if a promise was broken,
 and tells what it did, by name and number. The same seed is the same round: one that failed can be run alone, with
 `--first SEED --seeds 1`. A later campaign is a function and a line in `CAMPAIGNS`; `tests/test_soak.py` runs a few
@@ -9,6 +12,8 @@ small rounds of each.
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import sys
 import time
 import traceback
@@ -17,12 +22,18 @@ from collections.abc import Callable
 
 from bench.soak_chunks import chunks
 from bench.soak_gate import gate
+from bench.soak_kills import kills
+from bench.soak_runs import runs
+from bench.soak_steps import ALL, steps
 
 Campaign = Callable[[int], Counter[str]]
 
 CAMPAIGNS: dict[str, tuple[Campaign, int]] = {
     "chunks": (chunks, 2_000),
     "gate": (gate, 5),
+    "runs": (runs, 10_000),
+    "steps": (steps, len(ALL)),
+    "kills": (kills, 60),
 }
 """By name, with the number of seeds that is a full campaign."""
 
@@ -40,6 +51,8 @@ def failing(campaign: Campaign, seeds: range, seconds: float, done: Counter[str]
         except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
             failed.append(seed)
             print(f"seed {seed} failed:\n{traceback.format_exc()}", file=sys.stderr)
+        if done["seeds"] == 1:
+            gc.freeze()  # what is loaded by now stays: whoever collects garbage after each seed need not look at it again
     return failed
 
 
@@ -55,10 +68,11 @@ def main() -> None:
     count = arguments.seeds or (full if arguments.seconds is None else sys.maxsize - arguments.first)
     seeds = range(arguments.first, arguments.first + count)
     done: Counter[str] = Counter()
-    began = time.monotonic()
+    began, used = time.monotonic(), os.times()
     failed = failing(campaign, seeds, arguments.seconds or float("inf"), done)
     first, last = seeds[0], seeds[0] + done["seeds"] - 1
-    print(f"{arguments.name}, seeds {first} to {last}, {time.monotonic() - began:.0f} s")
+    cpu = sum(os.times()[:4]) - sum(used[:4])
+    print(f"{arguments.name}, seeds {first} to {last}, {time.monotonic() - began:.0f} s, {cpu:.0f} s of CPU")
     for name, number in sorted(done.items(), key=lambda item: -item[1]):
         print(f"{number:>12,}  {name}")
     if failed:

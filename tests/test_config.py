@@ -348,6 +348,15 @@ class Span:
             raise SettingInvalid(f"Span(first={self.first}, last={self.last}): expected first <= last")
 
 
+def test_prices_are_read_and_what_is_required_of_one_is_missed() -> None:
+    price = 'runtime.prices."openai:gpt-5-mini"'
+    read(f"[{price}]\ninput = 0.25\noutput = 2.0")
+    assert any("output: required, but not given" in said for said in faults(f"[{price}]\ninput = 0.25"))
+    refused = faults(f"[{price}]\ninput = -1.0\noutput = 2.0")
+    assert len(refused) == 1
+    assert "input" in refused[0]
+
+
 def test_values_that_do_not_go_together_are_a_fault_of_their_table() -> None:
     reading = Reading()
     apart = {name: Given((name,), f"file: {name}", value) for name, value in (("first", 5), ("last", 4))}

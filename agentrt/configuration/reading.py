@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from types import NoneType, UnionType
@@ -106,6 +106,10 @@ class Reading:
 
     def _made(self, shape: Shape, table: Table, values: dict[str, Any], fixed: dict[str, Any]) -> Any:
         """A record says but one thing that is wrong with it, so each of its values is tried alone then."""
+        required = _required(shape.make)
+        if missing := required & shape.fields.keys() - fixed.keys() - values.keys():
+            self.fault(table, f"{', '.join(sorted(missing))}: required, but not given")
+            return None
         try:
             return shape.make(**fixed, **values)
         except ConfigurationError as error:
@@ -157,12 +161,21 @@ class Reading:
         return _Wrong()
 
 
+def _required(make: Callable[..., Any]) -> set[str]:
+    """What a record cannot do without."""
+    if not is_dataclass(make):
+        return set()
+    return {one.name for one in fields(make) if one.init and one.default is one.default_factory is MISSING}
+
+
 def _refused(shape: Shape, values: dict[str, Any]) -> str | None:
     """What a record has against these values."""
     try:
         shape.make(**values)
     except ConfigurationError as error:
         return str(error)
+    except TypeError:  # tried alone, it lacks what is required
+        return None
     return None
 
 

@@ -29,7 +29,7 @@ class Conversations:
         self._held: dict[str, Future[None]] = {}
 
     def past(
-        self, thread: str | None, run_id: str = "", *, fork: Fork | None = None, taken: RunStarted | None = None
+        self, thread: str | None, run_id: str, *, fork: Fork | None = None, taken: RunStarted | None = None
     ) -> Past:
         """What a run has to wait for that joins the thread now, and what it then goes on with."""
         past = Past(self._journal, self.chain, thread, run_id, fork=fork, taken=taken)

@@ -247,11 +247,13 @@ class _Worker:
     def kill(self) -> None:
         """End it, and wake the thread that waits for its reply, should somebody else have its socket by now."""
         with self._lock:
-            if not self._killed and self._process.returncode is None:
-                self._end_group()
-                with suppress(OSError):
-                    self._channel.shutdown(socket.SHUT_RDWR)
+            if self._killed:
+                return
             self._killed = True
+            if self._process.returncode is None:
+                self._end_group()
+            with suppress(OSError):  # the other end has gone
+                self._channel.shutdown(socket.SHUT_RDWR)
 
     def bury(self) -> str:
         """See it ended, and what it has started, and say how it ended."""
@@ -260,7 +262,7 @@ class _Worker:
                 self._process.wait(_DYING)
         with self._lock:
             self._killed = True
-            self._end_group()
+            self._end_group()  # no other process gets this id meanwhile: the system hands them out in turn
         self._process.wait()
         self._close()
         return _ended(self._process.returncode)
@@ -275,13 +277,13 @@ class _Worker:
 
 
 def _order(function: Callable[..., Any], values: Mapping[str, Any]) -> bytes:
-    name = f"{function.__module__}.{function.__qualname__}"
-    check_travels(function, name)
+    check_travels(function, getattr(function, "__qualname__", repr(function)))
     try:
         found = find(sys.modules[function.__module__], function.__qualname__)
     except (KeyError, AttributeError):
         found = None
     if found is not function:
+        name = f"{function.__module__}.{function.__qualname__}"
         raise ToolInvalid(f'a tool has run_in="process", but the name {name} does not lead to its function')
     main, script = main_module()
     return frame(Order(function.__module__, function.__qualname__, _pickled(values), main, script))

@@ -449,8 +449,9 @@ def test_a_cancel_at_every_step_comes_through_all_middleware() -> None:
         return await proceed(request)
 
     async def scene(n: int) -> None:
-        script = [reply("Hm.", calls=[call("wait", seconds=1), call("look", seconds=1)], pieces=2, pause=0.1), "Done."]
-        model, journal = ScriptedModel(script), MemoryJournal()
+        calls = [call("wait", seconds=1), call("look", seconds=1)]
+        model = ScriptedModel([reply("Hm.", calls=calls, pieces=2, pause=0.1), reply("Done.")])
+        journal = MemoryJournal()
         agent = clerk(around_model=[measure, measure], around_tool=[through, through])
         async with assert_no_leaks(), Runtime(providers=[model.provider("openai")], journal=journal) as runtime:
             async with assert_no_leaks(runtime):

@@ -47,7 +47,9 @@ def clerk(*guardrails: Any, **more: Any) -> Agent[Any, Any]:
     return Agent(name="clerk", model="openai:scripted", tools=[wait, look], guardrails=guardrails, **more)
 
 
-def ask(model: ScriptedModel, agent: Agent[Any, Any], input: str | Sequence[Message] = "Go.", **options: Any) -> Answer[Any]:
+def ask(
+    model: ScriptedModel, agent: Agent[Any, Any], input: str | Sequence[Message] = "Go.", **options: Any
+) -> Answer[Any]:
     async def main() -> Answer[Any]:
         async with world(model, threads=InlineThreads()):
             return await run(agent, input, **options)
@@ -140,7 +142,12 @@ def test_a_guardrail_sees_the_text_of_what_is_asked_or_the_conversation() -> Non
     def all_of_it(messages: Sequence[Message], context: Context[dict[str, int]]) -> None:
         seen.append([text_of(message) for message in messages])
 
-    before: list[Message] = [UserMessage("One?"), AssistantMessage("One."), UserMessage("Two?"), UserMessage("Or three?")]
+    before: list[Message] = [
+        UserMessage("One?"),
+        AssistantMessage("One."),
+        UserMessage("Two?"),
+        UserMessage("Or three?"),
+    ]
     agent = clerk(text_alone, all_of_it)
     ask(ScriptedModel(["Three."]), agent, before, deps={"a": 1}, metadata={"user": "ada"})
     assert ("Two?\nOr three?", {"a": 1}, {"user": "ada"}) in seen

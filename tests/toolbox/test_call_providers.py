@@ -1,8 +1,7 @@
-"""What a call tells of the provider it went to, and the pace at which calls begin."""
+"""What a call tells of the provider it went to."""
 
 from __future__ import annotations
 
-import gc
 from math import inf, nan
 from typing import Any
 
@@ -28,13 +27,6 @@ def raising(error: BaseException) -> Tool[object]:
         raise error
 
     return tool(failing)
-
-
-def at_a_rate() -> Tool[object]:
-    async def nothing() -> None:
-        pass
-
-    return tool(rate=(1, 2))(nothing)
 
 
 THROTTLED = ProviderThrottled("slow down", retry_after=3)
@@ -76,14 +68,3 @@ def test_arguments_are_looked_at_without_a_call() -> None:
     caller = Caller()
     assert caller.refused(count, '{"limit": 1}') is None
     assert caller.refused(count, '{"limit": "many"}') == call(count, '{"limit": "many"}')
-
-
-def test_each_tool_has_one_pace_and_a_tool_that_is_gone_has_none() -> None:
-    caller = Caller()
-    slow, other = at_a_rate(), at_a_rate()
-    assert caller.pace(raising(KeyError())) is None
-    assert caller.pace(slow) is caller.pace(slow) is not None
-    assert caller.pace(slow) is not caller.pace(other)
-    del other
-    gc.collect()
-    assert len(caller._paces) == 1

@@ -64,6 +64,44 @@ def test_emit_lets_others_run_and_can_be_cancelled() -> None:
     run_virtual(main())
 
 
+def test_a_line_hears_a_sign_of_life_from_any_thread_until_it_is_cut() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        heard: list[Any] = []
+        line = Line(heard.append, loop)
+        context = Context(None, tell=line.say, beat=line.beat)
+        for sign in (context.heartbeat, lambda: context.emit_soon("still here")):
+            before = line.heard = loop.time()
+            while loop.time() == before:  # noqa: ASYNC110 - a clock may be coarse
+                await asyncio.sleep(0)
+            thread = threading.Thread(target=sign)
+            thread.start()
+            thread.join()
+            assert line.heard > before
+        line.cut()
+        line.heard = 0.0
+        context.heartbeat()
+        context.emit_soon("too late")
+        assert line.heard == 0.0
+
+    asyncio.run(main())
+
+
+def test_silence_is_counted_from_the_last_sign_of_life_and_not_before_the_first() -> None:
+    async def main() -> None:
+        line = Line(lambda _: None, asyncio.get_running_loop())
+        assert line.silent_until(None) == float("inf")
+        await asyncio.sleep(3)
+        assert line.silent_until(5) == 8
+        line.beat()
+        await asyncio.sleep(3)
+        assert line.silent_until(5) == 8
+        line.say("more")
+        assert line.silent_until(5) == 11
+
+    run_virtual(main())
+
+
 def test_a_context_does_not_show_its_deps() -> None:
     assert "secret" not in repr(Context("secret", run_id="r1"))
 

@@ -11,15 +11,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import assert_type
+from typing import TypedDict, assert_type, cast
+
+from pydantic import BaseModel
 
 from agentrt import Agent, Answer, Budget, Context, Limits, Provider, Runtime, Tool, ingest, run, serve, stream, tool
-from agentrt.errors import RunFailed
+from agentrt.errors import OutputInvalid, RunFailed, Tripped
 from agentrt.events import AnyEvent, RunEnded, RunStarted, TextDelta
+from agentrt.guardrails import Guardrail, guardrail
 from agentrt.messages import AssistantMessage, Message, ToolCall, UserMessage
+from agentrt.middleware import ProceedModel, ProceedTool
+from agentrt.model.model import ModelReply, ModelRequest
 from agentrt.pipeline.document import Reference
 from agentrt.pipeline.report import Report, Snapshot
 from agentrt.runs.owner import Run
+from agentrt.toolbox.outcome import ToolOutcome
 from agentrt.verbs import Running
 
 
@@ -95,6 +101,106 @@ of_nobody_either: Agent[None] = free
 goes_where_a_shop_is: Agent[Shop] = free
 renamed: Agent[Shop] = replace(clerk, name="renamed")
 needs_a_shop: Agent[None] = clerk  # type: ignore[assignment]
+
+
+# ---- what an agent answers with, and what is around it -----------------------------------------------
+
+
+class Invoice(BaseModel):
+    total: float
+
+
+class Row(TypedDict):
+    sku: str
+
+
+biller = Agent(name="biller", model="openai:small", output=Invoice)
+of_shop = Agent(name="biller", model="openai:small", tools=[stock], output=Invoice)
+both = Agent[Shop, Invoice](name="biller", model="openai:small", tools=[stock, now], output=Invoice)
+many = Agent(name="many", model="openai:small", output=list[Invoice])
+number = Agent(name="number", model="openai:small", output=int)
+row = Agent(name="row", model="openai:small", output=Row)
+union = Agent(name="union", model="openai:small", output=cast("type[int | str]", int | str))
+any_answer: Agent[Shop, object] = both
+other_output: Agent[Shop] = Agent(name="x", model="openai:small", output=Invoice)  # type: ignore[arg-type]
+assert_type(of_shop, Agent[Shop, Invoice])
+assert_type(both, Agent[Shop, Invoice])
+
+
+async def around_turn(request: ModelRequest, proceed: ProceedModel) -> ModelReply:
+    return await proceed(request)
+
+
+async def around_call(call: ToolCall, context: Context, proceed: ProceedTool) -> str | ToolOutcome:
+    return await proceed(call)
+
+
+async def around_shop(call: ToolCall, context: Context[Shop], proceed: ProceedTool) -> str:
+    return (await proceed(call)).content
+
+
+@guardrail(on="input")
+async def polite(text: str, context: Context) -> None:
+    return None
+
+
+@guardrail(on="output", timeout=5)
+def known(text: str, context: Context[Shop]) -> Tripped | None:
+    return None if text in context.deps.shelf else Tripped("unknown")
+
+
+@guardrail(on="input")
+async def short(messages: Sequence[Message], context: Context[Shop]) -> None:
+    return None
+
+
+assert_type(polite, Guardrail[object])
+assert_type(known, Guardrail[Shop])
+assert_type(short, Guardrail[Shop])
+wrapped = Agent[Shop](
+    name="wrapped",
+    model="openai:small",
+    around_model=[around_turn],
+    around_tool=[around_call, around_shop],
+    guardrails=[polite, known, short],
+)
+plainly_wrapped = Agent(
+    name="wrapped", model="openai:small", around_model=[around_turn], around_tool=[around_call], guardrails=[polite]
+)
+
+
+async def values(runtime: Runtime, shop: Shop) -> None:
+    assert_type(await run(biller, "The bill?"), Answer[Invoice])
+    assert_type((await run(biller, "The bill?", thread="t1")).output, Invoice)
+    assert_type((await run(of_shop, "The bill?", deps=shop)).output, Invoice)
+    assert_type((await run(both, "The bill?", deps=shop)).output, Invoice)
+    assert_type((await run(many, "The bills?")).output, list[Invoice])
+    assert_type((await run(number, "How many?")).output, int)
+    assert_type((await run(row, "Which?")).output, Row)
+    assert_type((await run(union, "Which?")).output, int | str)
+    assert_type((await run(wrapped, "Hello.", deps=shop)).output, str)
+    assert_type((await run(plainly_wrapped, "Hello.")).output, str)
+    async with stream(biller, "The bill?") as running:
+        assert_type((await running.answer()).output, Invoice)
+    async with stream(both, "The bill?", deps=shop) as running_with_shop:
+        assert_type((await running_with_shop.answer()).output, Invoice)
+    assert_type((await runtime.start(biller, "The bill?").answer()).output, Invoice)
+    resumed = await runtime.resume("r1", both, deps=shop)
+    assert_type((await resumed.answer()).output, Invoice)
+    try:
+        await run(biller, "The bill?")
+    except OutputInvalid as failed:
+        assert_type(failed.answer.output, str)
+
+
+async def wrong_values(shop: Shop) -> None:
+    await run(both, "The bill?")  # type: ignore[arg-type]
+    print((await run(biller, "The bill?")).output.sum)  # type: ignore[attr-defined]
+    Agent[None](name="x", model="openai:small", guardrails=[known])  # type: ignore[list-item]
+    Agent[None](name="x", model="openai:small", around_tool=[around_shop])  # type: ignore[list-item]
+    Agent(name="x", model="openai:small", around_model=[around_call])  # type: ignore[list-item]
+    Agent(name="x", model="openai:small", guardrails=[len])  # type: ignore[list-item]
+    guardrail(on="both")  # type: ignore[arg-type]
 
 
 def wrong_agents() -> None:

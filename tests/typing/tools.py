@@ -7,7 +7,7 @@ Each line with `type: ignore` is a mistake that both must find: both complain of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, assert_type
 
@@ -81,6 +81,24 @@ by_name = tool(Warehouse().count, name="count", provider="crm", idempotent=True)
 five_a_second = tool(Warehouse().count, name="count", rate=5)
 thirty_a_minute = tool(Warehouse().count, name="count", rate=(30, 60))
 
+
+@tool(idle_timeout=5, timeout=300)
+async def climb(context: Context[Shop], to: int) -> AsyncIterator[int]:
+    for step in range(to):
+        context.heartbeat()
+        yield step
+
+
+@tool(effect="read", retries=2, cache=60, concurrency=4, needs_approval=True, run_in="process")
+def digits(number: int) -> str:
+    return str(number)
+
+
+@tool(run_in="client")
+async def locate(accuracy: float) -> dict[str, float]:
+    raise NotImplementedError
+
+
 # ---- what they are ---------------------------------------------------------------------------------
 
 # The checkers have different names for a coroutine, so these are assignments.
@@ -95,6 +113,10 @@ with_provider: Tool[Shop, Awaitable[str], Concatenate[Context[Shop], ...]] = cus
 assert_type(customer.provider, Provider | str | None)
 assert_type(five_a_second.rate, float | tuple[float, float] | None)
 other_policy: Tool[Shop] = replace(stock, timeout=1.0)
+generated: Tool[Shop, AsyncIterator[int], Concatenate[Context[Shop], ...]] = climb
+assert_type(digits(5), str)
+assert_type(digits.early, bool)
+assert_type(digits.cache, float | None)
 
 
 async def called() -> None:
@@ -107,6 +129,10 @@ async def called() -> None:
     assert_type(await slowly(shop, 3), str)
     assert_type(await count("A"), int)
     assert_type(shop.remaining(), float)
+    assert_type(shop.principal, str | None)
+    assert_type(await locate(3.0), dict[str, float])
+    async for step in climb(shop, 3):
+        assert_type(step, int)
 
 
 async def wrong_calls(shop: Context[Shop]) -> None:
@@ -114,6 +140,7 @@ async def wrong_calls(shop: Context[Shop]) -> None:
     add(1, 2, 3)  # type: ignore[call-arg]
     await stock("A")  # type: ignore[call-arg, arg-type]
     await stock(Context(Till()), "A")  # type: ignore[arg-type]
+    await climb(shop, 3)  # type: ignore[misc]
     await slowly(shop, steps="3")  # type: ignore[arg-type]
     add.timeout = 3.0  # type: ignore[misc]
     shop.deps = Shop({})  # type: ignore[misc]
@@ -125,6 +152,12 @@ def wrong_options() -> None:
     tool(colour="red")  # type: ignore[call-overload]
     tool(provider=Limits())  # type: ignore[call-overload]
     tool(rate="5/s")  # type: ignore[call-overload]
+    tool(concurrency=0.5)  # type: ignore[call-overload]
+    tool(idle_timeout="5")  # type: ignore[call-overload]
+    tool(retries=None)  # type: ignore[call-overload]
+    tool(cache="1h")  # type: ignore[call-overload]
+    tool(needs_approval="always")  # type: ignore[call-overload]
+    tool(run_in="cloud")  # type: ignore[call-overload]
     tool(rate=(1, 2, 3))  # type: ignore[arg-type]
 
 
@@ -159,6 +192,9 @@ not_a_tool: Sequence[Tool[Shop]] = [len]  # type: ignore[list-item]
 
 async def through_the_caller(caller: Caller, shop: Context[Shop]) -> None:
     assert_type(await caller.call(stock, "{}", shop), ToolOutcome)
+    assert_type(caller.known(climb, "{}", shop), ToolOutcome | None)
+    async with caller.turn(stock, "c1", print) as turn:
+        await caller.call(stock, "{}", shop, turn=turn, readable=False)
     await caller.call(add, "{}", shop)
     await caller.call(cash, "{}", shop)  # type: ignore[misc]
 
