@@ -84,7 +84,7 @@ class ModelReplied(Event, frozen=True, kw_only=True, tag="ModelReplied"):
     asked: str | None = None
 
 
-class ToolStarted(Event, frozen=True, kw_only=True, tag="ToolStarted"):
+class ToolStarted(Event, frozen=True, kw_only=True, gc=False, tag="ToolStarted"):
     """The intent: this call is about to run. `idempotency_key` stays the same whenever it runs again.
 
     A call has a second intent where it runs again because the process died in the first.
@@ -200,24 +200,26 @@ Fact = (
     | RunEnded
 )
 
+# `gc=False`: there are many of these, made of texts and numbers, and none can be in a cycle.
+
 # ---- passing ---------------------------------------------------------------------------------------
 
 
-class TextDelta(Event, frozen=True, kw_only=True, tag="TextDelta"):
+class TextDelta(Event, frozen=True, kw_only=True, gc=False, tag="TextDelta"):
     """Text of the answer as it arrives."""
 
     message_id: str
     text: str
 
 
-class ReasoningDelta(Event, frozen=True, kw_only=True, tag="ReasoningDelta"):
+class ReasoningDelta(Event, frozen=True, kw_only=True, gc=False, tag="ReasoningDelta"):
     """The model's reasoning text, where the provider shows it."""
 
     message_id: str
     text: str
 
 
-class ArgumentsDelta(Event, frozen=True, kw_only=True, tag="ArgumentsDelta"):
+class ArgumentsDelta(Event, frozen=True, kw_only=True, gc=False, tag="ArgumentsDelta"):
     """A piece of a call's arguments. The first piece of a call may be empty and names the tool."""
 
     message_id: str
@@ -234,7 +236,7 @@ class ToolProgress(Event, frozen=True, kw_only=True, tag="ToolProgress"):
     data: Any
 
 
-class GateWaited(Event, frozen=True, kw_only=True, tag="GateWaited"):
+class GateWaited(Event, frozen=True, kw_only=True, gc=False, tag="GateWaited"):
     """A call waits at its provider's gate: told when the wait begins (`waited` 0, `eta` expected seconds or
     None where nobody can know) and when it ends (`eta` 0). `call_id` is the tool call's, None for the model.
     A tool that waits for a rate of its own is named as the `provider`.
@@ -247,7 +249,7 @@ class GateWaited(Event, frozen=True, kw_only=True, tag="GateWaited"):
     call_id: str | None = None
 
 
-class CallAttempted(Event, frozen=True, kw_only=True, tag="CallAttempted"):
+class CallAttempted(Event, frozen=True, kw_only=True, gc=False, tag="CallAttempted"):
     """One attempt at a provider is over; seconds are this attempt's own, `received` the bytes of its answer.
 
     `call_id` is the tool call's, None for the model.
@@ -269,7 +271,7 @@ class CallAttempted(Event, frozen=True, kw_only=True, tag="CallAttempted"):
     call_id: str | None = None
 
 
-class Retrying(Event, frozen=True, kw_only=True, tag="Retrying"):
+class Retrying(Event, frozen=True, kw_only=True, gc=False, tag="Retrying"):
     """The attempt failed and will be made again after `delay` seconds. `call_id` as in `CallAttempted`."""
 
     provider: str
@@ -287,7 +289,7 @@ class FellBack(Event, frozen=True, kw_only=True, tag="FellBack"):
     error: str
 
 
-class Rewound(Event, frozen=True, kw_only=True, tag="Rewound"):
+class Rewound(Event, frozen=True, kw_only=True, gc=False, tag="Rewound"):
     """The reply broke off after part of it was shown: forget `message_id`, `replaced_by` takes its place."""
 
     message_id: str

@@ -17,7 +17,7 @@ FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "refusa
 """Why the model stopped. `cancelled` is ours: the text so far was shown and nothing more will come."""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     """The model's wish to call a tool.
 
     `id` is unique in its conversation. `arguments` is JSON text as the model wrote it, which may be
@@ -83,7 +83,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
     provider: str | None = None
 
 
-class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
+class ToolMessage(msgspec.Struct, frozen=True, gc=False, tag_field="role", tag="tool"):
     """The result of one call, in the text that the model reads."""
 
     call_id: str
@@ -99,7 +99,7 @@ def text_of(message: Message) -> str:
     return message.text if isinstance(message, UserMessage) else message.content
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tokens spent. `cached` is the part of `input_tokens` the provider served from its cache.
 
     `estimated` says that at least one share was counted by us because the provider sent no figure. `usd` is what it

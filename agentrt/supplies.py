@@ -41,6 +41,7 @@ class Supplies:
         self._places = Places()
         self._gauge = Gauge()
         self._warmed: set[str] = set()
+        self._known: dict[str, Candidate] = {}
 
     def ports(self, agent: Agent[Any], budget: Budget) -> Ports:
         """By what a run of this agent reaches the world.
@@ -83,10 +84,13 @@ class Supplies:
         return service
 
     def _candidates(self, agent: Agent[Any]) -> tuple[Candidate, ...]:
-        services = ((name, self.service(name)) for name in (agent.model, *agent.fallbacks))
-        return tuple(
-            Candidate(name, service.model, service.gate, price_of(name, self._prices)) for name, service in services
-        )
+        return tuple(self._candidate(name) for name in (agent.model, *agent.fallbacks))
+
+    def _candidate(self, name: str) -> Candidate:
+        service = self.service(name)
+        if name not in self._known:
+            self._known[name] = Candidate(name, service.model, service.gate, price_of(name, self._prices))
+        return self._known[name]
 
 
 async def _warm(model: str) -> None:

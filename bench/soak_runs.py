@@ -15,6 +15,6 @@ def runs(seed: int) -> Counter[str]:
         AssertionError: a fact was lost, doubled or shown too early, a deed done before its fact or twice, something
             was left behind; see `tests/simulation/invariants.py`.
     """
-    world = lived(plan_of(seed))
+    world = lived(plan_of(seed), collect=True)
     assert not world.complaints, "\n".join((*world.complaints, "what was logged:", *world.log))
     return world.done

@@ -25,6 +25,11 @@ WAYS: Mapping[str, Way] = {
     "cancelled behind": lambda plan, n: cut_at(plan, Cut(n, behind=True)),
     "cancelled in front, slow journal": lambda plan, n: cut_at(plan, Cut(n), delay=SLOW),
     "cancelled behind, slow journal": lambda plan, n: cut_at(plan, Cut(n, behind=True), delay=SLOW),
+    "stopped after its tools": lambda plan, n: cut_at(plan, Cut(n, how="after_tools")),
+    "stopped after its turn": lambda plan, n: cut_at(plan, Cut(n, how="after_turn")),
+    "one call is stopped": lambda plan, n: cut_at(plan, Cut(n, how="call")),
+    "something is said into it": lambda plan, n: cut_at(plan, Cut(n, how="steer")),
+    "something is said into it now": lambda plan, n: cut_at(plan, Cut(n, how="steer now"), delay=SLOW),
     "who awaits it is cancelled": lambda plan, n: cut_at(plan, Cut(n), by="verb"),
     "the runtime is left": lambda plan, n: ended_at(plan, Life(cut=Cut(n), by="cancel")),
     "the runtime is left, suspending": lambda plan, n: ended_at(plan, Life(cut=Cut(n), by="suspend")),
@@ -46,7 +51,7 @@ def steps(seed: int) -> Counter[str]:
     step, in_time = 0, 1
     while in_time:
         step += 1
-        world = lived(WAYS[way](SCENES[scene], step))
+        world = lived(WAYS[way](SCENES[scene], step), collect=True)
         assert not world.complaints, "\n".join(
             (f"{scene}; {way} at step {step}:", *world.complaints, "what was logged:", *world.log)
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,7 +34,11 @@ T = TypeVar("T")
 Wanted = Callable[[], Awaitable[None]]
 """Returns while the code is wanted that asks, and is cancelled once it is not."""
 
-_NO_ARGUMENTS = Signature("", msgspec.Raw(b"{}"), takes_context=False, arguments=create_model("nothing"))
+
+@cache
+def _no_arguments() -> Signature:
+    """Made when it is first needed: pydantic's first model takes 10 ms."""
+    return Signature("", msgspec.Raw(b"{}"), takes_context=False, arguments=create_model("nothing"))
 
 
 class MiddlewareFailed(AgentrtError):
@@ -175,7 +180,7 @@ async def _call(
         left = run.record.deadline - asyncio.get_running_loop().time()
         timeout = max(0.0, left) + 1  # the run's own deadline comes first
     name = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:64]
-    tool = Tool(name, "", function, _NO_ARGUMENTS, where, timeout)
+    tool = Tool(name, "", function, _no_arguments(), where, timeout)
     outcome = await run.ports.caller.call(tool, "{}", Context(None, run_id=run.order.run_id))
     if came.error is not None:
         raise came.error

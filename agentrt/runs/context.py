@@ -68,7 +68,7 @@ def plan(
         fetch: Whether the model can read what was left out of a result, by `read_result`.
     """
     whole = sum(map(count, messages))
-    if room is not None and whole <= room:
+    if summary is None if room is None else whole <= room:
         return Plan(view=tuple(messages), tokens=whole, whole=whole)
     start = covered(messages, summary)
     lead = _lead(messages, start, summary)

@@ -83,6 +83,8 @@ async def _execute(run: Carried, tool: Tool[Any], call: ToolCall, context: Conte
     """Call the tool once its provider and its pace let us."""
     order, caller = run.order, run.ports.caller
     readable = run.role.registry.get(READ_RESULT.name) is None
+    if tool.provider is None and tool.rate is None and tool.concurrency is None and not tool.retries:
+        return await caller.call(tool, call.arguments, context, readable=readable)
     if (outcome := caller.known(tool, call.arguments, context, readable=readable)) is not None:
         return outcome
     async with caller.turn(tool, call.id, tell) as turn:

@@ -136,7 +136,7 @@ class Fitting:
         ratio = self._gauge.ratio(self._name)
         whole = self._gauge.windows.of(self._name, told, ratio)
         reply = int(request.max_output_tokens / ratio) if request.max_output_tokens else min(_REPLY, (whole or 0) // 8)
-        return _Room(whole, reply, count_request(replace(request, messages=lead)).tokens, ratio)
+        return _Room(whole, reply, self._gauge.frame(request, lead), ratio)
 
     async def _sum_up(self, request: ModelRequest, messages: Sequence[Message], covers: int, room: _Room) -> bool:
         """Let the model sum up as much of the first `covers` messages as it can read at once; says whether it did."""
@@ -172,7 +172,7 @@ class Fitting:
 
     def _size(self, request: ModelRequest) -> int:
         """Tokens of the request, each message counted as in its view."""
-        frame = count_request(replace(request, messages=())).tokens
+        frame = self._gauge.frame(request)
         return frame + sum(map(self._gauge.counter(request.model), request.messages))
 
     def _too_long(self, now: Plan, room: _Room, count: Count) -> ContextTooLong:

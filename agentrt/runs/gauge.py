@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from math import ceil
 
-from agentrt.messages import Message
+from msgspec.structs import replace
+
+from agentrt.messages import Message, ToolSpec
 from agentrt.model.model import ModelRequest
 from agentrt.model.tokens import count_request
 from agentrt.runs.context import Count
@@ -16,6 +18,9 @@ _REMEMBERED = 50_000
 
 _TELLING = 1_000
 """Tokens of a request below which its count says too little: of short ones the frames are most."""
+
+_FRAMES = 500
+"""Frames kept."""
 
 _EMPTY = count_request(ModelRequest(model="", messages=())).tokens
 """Tokens of a request without messages."""
@@ -30,6 +35,7 @@ class Gauge:
     def __init__(self) -> None:
         self.windows = Windows()
         self._counts: dict[tuple[str, int], int] = {}
+        self._frames: dict[tuple[object, ...], tuple[int, tuple[ToolSpec, ...]]] = {}
         self._ratios: dict[str, float] = {}
 
     def ratio(self, name: str) -> float:
@@ -48,6 +54,17 @@ class Gauge:
     def counter(self, model: str) -> Count:
         """Counts messages as `model`, without its provider, does."""
         return partial(self._count, model)
+
+    def frame(self, request: ModelRequest, lead: tuple[Message, ...] = ()) -> int:
+        """Tokens of a request beside its conversation: of its tools, and of the messages that lead it."""
+        key = (request.model, *map(id, request.tools), lead)
+        known = self._frames.get(key)
+        if known is None:
+            if len(self._frames) >= _FRAMES:
+                del self._frames[next(iter(self._frames))]
+            # The tools are kept, so that no id is another's.
+            known = self._frames[key] = (count_request(replace(request, messages=lead)).tokens, request.tools)
+        return known[0]
 
     def _count(self, model: str, message: Message) -> int:
         key = (model, hash(message))

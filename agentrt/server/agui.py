@@ -8,13 +8,24 @@ What is told about a run, beside its messages:
   while the state is rate_limited, `retry` {error, until}, which holds while it is retrying, `inputTokens`,
   `outputTokens`; `insteadOf`, the "provider:model" that could not be asked, where another is.
 - The activity `agentrt.tool`, one a call, `tool:<call>`: `toolCallId`, `name`, `state` (queued, rate_limited, running,
-  retrying, ok, error, timeout, cancelled), `queuedAt`, `startedAt`, `endedAt`, `code`, `attempts`, `error`, `waiting`
-  and `retry` as above, and `progress`: what the tool said last by `Context.emit`, as it said it.
+  retrying, waiting for an approval, client where that runs it, stopping; ok, error, timeout, cancelled, denied),
+  `queuedAt`, `startedAt`, `endedAt`, `code`, `attempts`, `error`, `waiting` and `retry` as above, and `progress`: what
+  the tool said last by `Context.emit`, as it said it.
+- The activity `agentrt.approval`, `approval:<call>`: `approvalId` and `toolCallId`, both the call's, `tool`, `args` (as
+  JSON, or the text where it is none), `state` (pending; approved or denied, with `by` and `note`; closed where the call
+  was stopped before anybody said so).
 - The activity `agentrt.sources`, `sources:<call>`: a tool that emits `{"sources": [{"id", "title", "uri", "score"?}]}`
   tells where its result comes from; the last such list holds. It is no progress.
 - The custom event `agentrt.rewind` {messageId, replacedBy}: forget this message, its calls and its reasoning
   (messages whose ids begin with `<messageId>:`); the reply begins anew.
 - The custom event `agentrt.resumed` {epoch}: another owner carries the run on.
+- The custom event `agentrt.handoff` {agent}: from the next turn on that agent speaks.
+- The custom event `agentrt.context`: of a request that was made to fit {before, after, shortened, summarised}, the
+  first two in tokens; or {covers}, of a summary that from now on stands for so many messages.
+- The custom event `agentrt.cost` {usd}: all that is known to have been spent so far.
+
+What was said into the run is a message of the role "user" with `metadata.agentrt.steer`, where the model hears it. A
+run that rests ends here, by the outcome interrupt; when it goes on, it is told in another stream, from its beginning.
 
 All times are milliseconds since 1970; `until` is null where nobody can know.
 """
@@ -55,23 +66,25 @@ from agentrt.events import (
     ToolReturned,
     ToolStarted,
 )
-from agentrt.messages import AssistantMessage, Message, Usage, UserMessage
+from agentrt.messages import Message, UserMessage
 from agentrt.server import agui_events as ui
+from agentrt.server.activities import MODEL, SOURCES, TOOL, Place, changed, ms, shown
 from agentrt.server.endings import on_the_wire
+from agentrt.server.people import People
 from agentrt.server.protocol import AGUI_VERSION
-from agentrt.server.reply import Reply, result_id
+from agentrt.server.reply import result_id
+from agentrt.server.spending import Spending
+from agentrt.server.turns import Turns
 
 Events = Iterator[ui.AguiEvent]
-
-_MODEL = "agentrt.model"
-_TOOL = "agentrt.tool"
-_SOURCES = "agentrt.sources"
 
 _LEFT = {"failed": "error", "deadline": "timeout"}
 """How what was still going on ended with the run, by the run's outcome; cancelled by any other."""
 
-Place = tuple[str, str]
-"""Kind and id of an activity."""
+_Aside = (
+    MessageAdded | ApprovalAsked | ApprovalGiven | ClientAsked | Steered | OutputRejected | HandedOff | Summarised
+)
+"""Facts that are neither a run's beginning or end nor a reply or a call of its own."""
 
 
 class Mapper:
@@ -84,17 +97,12 @@ class Mapper:
     def __init__(self, run_id: str, thread_id: str) -> None:
         self._run_id = run_id
         self._thread_id = thread_id
-        self._prefix = ""  # of the runtime's message ids, which no client sees
-        self._preferred = ""  # the agent's model; a turn may fall back on another
-        self._provider = ""
-        self._model = ""
-        self._turn = 0
-        self._asking = False  # the turn's step is open
-        self._attempts = 0
-        self._reply: Reply | None = None
-        self._calls: dict[str, None] = {}  # without a result
+        self._turns = Turns(run_id)
+        self._people = People(run_id)
+        self._spending = Spending()
+        self._calls: dict[str, str] = {}  # the tools' names, of calls without a result
+        self._stopped: set[str] = set()  # calls that were to stop alone
         self._output = ""
-        self._spent: dict[str, Usage] = {}  # by who was asked
         self._stopping = False
         self._ended = False
 
@@ -115,32 +123,39 @@ class Mapper:
             case ModelReplied():
                 return self._replied(event)
             case ToolStarted():
-                return self._change(_TOOL, event.call_id, state="running", startedAt=_ms(event.at))
+                return self._change(TOOL, event.call_id, state="running", startedAt=ms(event.at))
             case ToolReturned():
                 return self._returned(event)
             case CancelAsked():
-                self._stopping = self._stopping or event.call_id is None
-                return iter(())
-            case (
-                MessageAdded()
-                | ApprovalAsked()
-                | ApprovalGiven()
-                | ClientAsked()
-                | Steered()
-                | OutputRejected()
-                | HandedOff()
-                | Summarised()
-            ):
-                return iter(())
+                return self._cancel(event)
             case RunEnded():
                 return self._over(event)
+            case _:
+                return self._aside(event)
+
+    def _aside(self, event: _Aside) -> Events:
+        match event:
+            case MessageAdded():
+                return self._said(event)
+            case ApprovalAsked() | ClientAsked():
+                return self._waits(event)
+            case ApprovalGiven():
+                return self._decided(event)
+            case Steered():
+                return iter(())
+            case OutputRejected():
+                return self._turns.ask(event.at)
+            case HandedOff():
+                return iter((ui.Custom(name="agentrt.handoff", value={"agent": event.agent}),))
+            case Summarised():
+                return self._summarised(event)
             case _:
                 assert_never(event)
 
     def _passing(self, event: Passing) -> Events:
         match event:
             case TextDelta() | ReasoningDelta() | ArgumentsDelta():
-                return self._piece(event)
+                return self._turns.piece(event)
             case ToolProgress():
                 return self._progress(event)
             case GateWaited():
@@ -148,20 +163,19 @@ class Mapper:
             case CallAttempted() | Retrying():
                 return self._attempted(event)
             case FellBack():
-                return self._fell_back(event)
+                return self._turns.fell_back(event)
             case Rewound():
-                return self._forget(event.message_id, event.replaced_by)
-            case ContextTrimmed() | RunRested():
-                return iter(())
+                return self._turns.rewound(event)
+            case RunRested():
+                return self._rested(event)
+            case ContextTrimmed():
+                return self._trimmed(event)
             case _:
                 assert_never(event)
 
     # ---- the run ---------------------------------------------------------------------------------
 
     def _started(self, event: RunStarted) -> Events:
-        self._prefix = f"{event.run_id}:"
-        self._preferred = event.model
-        self._provider, _, self._model = event.model.partition(":")
         asked = (
             ui.UserMessage(f"{self._run_id}:u{n}", message.text)
             for n, message in enumerate(_new_from_the_user(event.messages), 1)
@@ -171,31 +185,38 @@ class Mapper:
             run_id=self._run_id,
             protocol_version=AGUI_VERSION,
             input=ui.Input(self._thread_id, self._run_id, tuple(asked)),
-            timestamp=_ms(event.at),
-            metadata={"agentrt": {"agent": event.agent, "endsAt": _ms(event.ends_at)}},
+            timestamp=ms(event.at),
+            metadata={"agentrt": {"agent": event.agent, "endsAt": ms(event.ends_at)}},
         )
-        yield from self._ask(event.at)
+        yield from self._turns.begin(event)
 
     def _resumed(self, event: RunResumed) -> Events:
-        """What the dead owner had begun is begun again: the turn that is open, and calls without a result."""
+        """What the dead owner had begun is begun again: the turn that is open, and calls that wait for nobody."""
         yield ui.Custom(name="agentrt.resumed", value={"epoch": event.epoch})
-        if self._reply is not None:
-            yield from self._forget(self._reply.message_id, self._reply.message_id)
-        if self._asking:
-            yield from self._change(_MODEL, self._turn_id, state="running", startedAt=_ms(event.at))
+        yield from self._turns.anew(event.at)
         for call_id in self._calls:
-            yield from self._change(_TOOL, call_id, state="queued")
+            if call_id not in self._people.waiting:
+                yield from self._change(TOOL, call_id, state="queued")
+
+    def _rested(self, event: RunRested) -> Events:
+        self._ended = True
+        calls = {call_id: self._calls[call_id] for call_id in event.call_ids if call_id in self._calls}
+        yield ui.RunFinished(
+            thread_id=self._thread_id,
+            run_id=self._run_id,
+            outcome=ui.Outcome("interrupt", self._people.interrupts(calls)),
+            usage=self._spending.usage(),
+            timestamp=ms(event.at),
+        )
 
     def _over(self, event: RunEnded) -> Events:
-        if self._reply is not None:
-            yield from self._reply.complete(AssistantMessage())
         state = _LEFT.get(event.outcome, "cancelled")
         for call_id in self._calls:
-            yield from self._change(_TOOL, call_id, state=state, endedAt=_ms(event.at))
-        if self._asking:
-            yield from self._answered(event.at, state=state)
+            yield from self._people.settled(call_id)
+            yield from self._change(TOOL, call_id, state=state, endedAt=ms(event.at))
+        yield from self._turns.over(event.at, state)
         self._ended = True
-        usage, metadata = self._usage(), dict[str, Any]()
+        usage, metadata = self._spending.usage(), dict[str, Any]()
         if event.usage.estimated:
             metadata["estimated"] = True
         if event.stragglers:
@@ -207,154 +228,95 @@ class Mapper:
                 outcome=ui.Outcome("success" if event.outcome == "success" else "cancelled"),
                 result=self._output if event.outcome == "success" else None,
                 usage=usage,
-                timestamp=_ms(event.at),
+                timestamp=ms(event.at),
                 metadata={"agentrt": metadata} if metadata else None,
             )
         else:
             code, message = on_the_wire(event.code)
-            metadata |= {"reason": event.code or "internal", "provider": self._provider, "attempts": self._attempts}
+            provider, attempts = self._turns.asked.partition(":")[0], self._turns.attempts
+            metadata |= {"reason": event.code or "internal", "provider": provider, "attempts": attempts}
             yield ui.RunError(
                 message=message,
                 code=code,
                 usage=usage,
-                timestamp=_ms(event.at),
+                timestamp=ms(event.at),
                 metadata={"agentrt": metadata},
             )
 
-    def _usage(self) -> tuple[ui.Usage, ...]:
-        told: list[ui.Usage] = []
-        for name, spent in self._spent.items():
-            provider, _, model = name.partition(":")
-            told.append(
-                ui.Usage(
-                    provider=provider,
-                    model=model,
-                    input_tokens=spent.input_tokens,
-                    output_tokens=spent.output_tokens,
-                    total_tokens=spent.total_tokens,
-                    cached_input_tokens=spent.cached_tokens,
-                )
-            )
-        return tuple(told)
-
     # ---- the model -------------------------------------------------------------------------------
 
-    @property
-    def _turn_id(self) -> str:
-        return f"{self._run_id}:{self._turn}"
-
-    def _ask(self, at: float) -> Events:
-        """Begin a turn."""
-        self._provider, _, self._model = self._preferred.partition(":")
-        self._turn += 1
-        self._asking = True
-        self._attempts = 0
-        yield ui.StepStarted(step_name=f"llm#{self._turn}", timestamp=_ms(at))
-        yield self._activity(
-            _MODEL,
-            self._turn_id,
-            turn=self._turn,
-            provider=self._provider,
-            model=self._model,
-            state="running",
-            startedAt=_ms(at),
-        )
-
-    def _answered(self, at: float, **content: Any) -> Events:
-        """End the turn."""
-        self._asking = False
-        self._reply = None
-        yield from self._change(_MODEL, self._turn_id, **content, endedAt=_ms(at))
-        yield ui.StepFinished(step_name=f"llm#{self._turn}", timestamp=_ms(at))
-
-    def _piece(self, event: TextDelta | ReasoningDelta | ArgumentsDelta) -> Events:
-        reply = self._reply
-        if reply is None or reply.message_id != event.message_id:
-            return self._first_piece(event)
-        match event:
-            case TextDelta():
-                return reply.text(event.text)
-            case ReasoningDelta():
-                return reply.reasoning(event.text)
-            case ArgumentsDelta():
-                return reply.arguments(event.call_id, event.name, event.text)
-
-    def _first_piece(self, event: TextDelta | ReasoningDelta | ArgumentsDelta) -> Events:
-        if not self._asking:
-            yield from self._ask(event.at)
-        yield from self._change(_MODEL, self._turn_id, state="running", firstAt=_ms(event.at))
-        self._reply = self._reply_of(event.message_id)
-        yield from self._piece(event)
-
-    def _reply_of(self, message_id: str) -> Reply:
-        return Reply(message_id, self._wire_id(message_id))
-
-    def _wire_id(self, message_id: str) -> str:
-        return f"{self._run_id}:{message_id.removeprefix(self._prefix)}"
-
     def _replied(self, event: ModelReplied) -> Events:
-        if not self._asking:
-            yield from self._ask(event.at)
-        reply = self._reply or self._reply_of(event.message_id)
-        yield from reply.complete(event.message)
+        yield from self._turns.replied(event)
         self._output = event.message.content
-        asked = event.asked or self._preferred
-        self._spent[asked] = self._spent.get(asked, Usage()) + event.usage
-        yield from self._answered(
-            event.at,
-            state="cancelled" if event.finish == "cancelled" else "ok",
-            inputTokens=event.usage.input_tokens,
-            outputTokens=event.usage.output_tokens,
-        )
+        yield from self._spending.add(event.usage, self._turns.asked)
         for call in event.message.tool_calls:
-            self._calls[call.id] = None
-            yield self._activity(
-                _TOOL, call.id, toolCallId=call.id, name=call.name, state="queued", queuedAt=_ms(event.at)
-            )
-
-    def _forget(self, message_id: str, replaced_by: str) -> Events:
-        if self._reply is not None:
-            yield from self._reply.close()
-            self._reply = None
-        value = {"messageId": self._wire_id(message_id), "replacedBy": self._wire_id(replaced_by)}
-        yield ui.Custom(name="agentrt.rewind", value=value)
+            self._calls[call.id] = call.name
+            yield shown(TOOL, call.id, toolCallId=call.id, name=call.name, state="queued", queuedAt=ms(event.at))
 
     def _attempted(self, event: CallAttempted | Retrying) -> Events:
         place = yield from self._place(event)
         if place is None:
             return
         if isinstance(event, Retrying):
-            retry = {"error": event.error, "until": _ms(event.at + event.delay)}
+            retry = {"error": event.error, "until": ms(event.at + event.delay)}
             yield from self._change(*place, state="retrying", retry=retry)
             return
         if event.call_id is None:
-            self._attempts = event.attempt
+            self._turns.attempts = event.attempt
         failed = {"error": event.error} if event.error else {}
         yield from self._change(*place, attempts=event.attempt, **failed)
 
-    def _fell_back(self, event: FellBack) -> Events:
-        if not self._asking:
-            yield from self._ask(event.at)
-        self._provider, _, self._model = event.model.partition(":")
-        told = {"provider": self._provider, "model": self._model, "insteadOf": event.instead_of, "error": event.error}
-        yield from self._change(_MODEL, self._turn_id, state="running", **told)
+    def _summarised(self, event: Summarised) -> Events:
+        yield ui.Custom(name="agentrt.context", value={"covers": event.covers})
+        yield from self._spending.add(event.usage, self._turns.asked)
+
+    def _trimmed(self, event: ContextTrimmed) -> Events:
+        value = {name: getattr(event, name) for name in ("before", "after", "shortened", "summarised")}
+        yield ui.Custom(name="agentrt.context", value=value)
 
     def _place(self, event: GateWaited | CallAttempted | Retrying) -> Generator[ui.AguiEvent, None, Place | None]:
         """The activity that this belongs to, if any is shown; a turn of the model begins with it."""
         if event.call_id is not None:
-            return _TOOL, event.call_id
-        if not self._asking:
-            if self._calls:
-                return None  # not the model's
-            yield from self._ask(event.at)
-        return _MODEL, self._turn_id
+            return None if event.call_id in self._stopped else (TOOL, event.call_id)
+        if self._calls and not self._turns.asking:
+            return None  # not the model's
+        yield from self._turns.ask(event.at)
+        return MODEL, self._turns.id
+
+    # ---- people ----------------------------------------------------------------------------------
+
+    def _said(self, event: MessageAdded) -> Events:
+        """The model hears it next. A reply that was cut for it, before there was a word, will not be kept."""
+        yield from self._turns.anew(event.at)
+        yield from self._people.said(event)
+        yield from self._turns.ask(event.at)
+
+    def _waits(self, event: ApprovalAsked | ClientAsked) -> Events:
+        if isinstance(event, ApprovalAsked):
+            yield from self._people.asked(event)
+        else:
+            self._people.handed_out(event)
+        yield from self._change(TOOL, event.call_id, state=self._people.waiting[event.call_id])
+
+    def _decided(self, event: ApprovalGiven) -> Events:
+        if event.call_id in self._people.waiting:
+            yield from self._people.decided(event)
+            yield from self._change(TOOL, event.call_id, state="queued")
+
+    def _cancel(self, event: CancelAsked) -> Events:
+        if event.call_id is None:
+            self._stopping = True
+            return
+        self._stopped.add(event.call_id)
+        yield from self._change(TOOL, event.call_id, state="stopping")
 
     # ---- tools -----------------------------------------------------------------------------------
 
     def _returned(self, event: ToolReturned) -> Events:
-        told: dict[str, Any] = {"status": event.status, "ms": _ms(event.seconds)}
+        told: dict[str, Any] = {"status": event.status, "ms": ms(event.seconds)}
         if event.code:
             told["code"] = event.code
+        yield from self._people.settled(event.call_id)
         yield ui.ToolCallResult(
             message_id=result_id(event.call_id),
             tool_call_id=event.call_id,
@@ -362,20 +324,22 @@ class Mapper:
             metadata={"agentrt": told},
         )
         code = {"code": event.code} if event.code else {}
-        yield from self._change(_TOOL, event.call_id, state=event.status, endedAt=_ms(event.at), **code)
+        yield from self._change(TOOL, event.call_id, state=event.status, endedAt=ms(event.at), **code)
         self._calls.pop(event.call_id, None)
-        # The model is asked next, and the wait for it is to be seen. Where calls were stopped, the run may be over.
-        if not self._calls and not self._stopping and event.status != "cancelled":
-            yield from self._ask(event.at)
+        if event.usage is not None:
+            yield from self._spending.add(event.usage)
+        # The model is asked next, and the wait for it is to be seen. Where a call was stopped, though not it alone, the
+        # run may be over.
+        goes_on = event.status != "cancelled" or event.call_id in self._stopped
+        if goes_on and not self._calls and not self._stopping:
+            yield from self._turns.ask(event.at)
 
     def _progress(self, event: ToolProgress) -> Events:
         match event.data:
             case {"sources": [*sources]}:
-                yield self._activity(_SOURCES, event.call_id, toolCallId=event.call_id, sources=sources)
+                yield shown(SOURCES, event.call_id, toolCallId=event.call_id, sources=sources)
             case _:
-                yield from self._change(_TOOL, event.call_id, progress=event.data)
-
-    # ---- activities ------------------------------------------------------------------------------
+                yield from self._change(TOOL, event.call_id, progress=event.data)
 
     def _waited(self, event: GateWaited) -> Events:
         place = yield from self._place(event)
@@ -384,27 +348,14 @@ class Mapper:
         if event.eta == 0:
             yield from self._change(*place, state="running")
             return
-        until = None if event.eta is None else _ms(event.at + event.eta)
+        until = None if event.eta is None else ms(event.at + event.eta)
         waiting = {"reason": event.reason, "until": until}
         yield from self._change(*place, state="rate_limited", waiting=waiting)
 
-    def _activity(self, kind: str, which: str, **content: Any) -> ui.ActivitySnapshot:
-        return ui.ActivitySnapshot(message_id=_activity_id(kind, which), activity_type=kind, content=content)
-
     def _change(self, kind: str, which: str, **content: Any) -> Events:
         """Change an activity that is shown; another's was never shown, or is over."""
-        if kind == _TOOL and which not in self._calls:
-            return
-        patch = tuple(ui.Add(f"/{name}", value) for name, value in content.items())
-        yield ui.ActivityDelta(message_id=_activity_id(kind, which), activity_type=kind, patch=patch)
-
-
-def _activity_id(kind: str, which: str) -> str:
-    return f"{kind.removeprefix('agentrt.')}:{which}"
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+        if kind != TOOL or which in self._calls:
+            yield changed(kind, which, **content)
 
 
 def _new_from_the_user(messages: tuple[Message, ...]) -> list[UserMessage]:

@@ -51,8 +51,20 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     cached_input_tokens: int | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    type: Literal["success", "cancelled"]
+class Interrupt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A call that waits for somebody."""
+
+    id: str
+    reason: str
+    message: str
+    tool_call_id: str
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a run ended, or, with `interrupts`, for what it rests."""
+
+    type: Literal["success", "cancelled", "interrupt"]
+    interrupts: tuple[Interrupt, ...] = ()
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="RUN_FINISHED"):
@@ -81,7 +93,10 @@ class StepFinished(Event, frozen=True, kw_only=True, tag="STEP_FINISHED"):
 
 
 class TextMessageStart(Event, frozen=True, kw_only=True, tag="TEXT_MESSAGE_START"):
+    """Without a role it is the model's."""
+
     message_id: str
+    role: Literal["user"] | None = None
 
 
 class TextMessageContent(Event, frozen=True, kw_only=True, tag="TEXT_MESSAGE_CONTENT"):
@@ -183,9 +198,10 @@ class ToolCall(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
     function: Function
 
 
-class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user", omit_defaults=True):
     id: str
     content: str
+    metadata: dict[str, dict[str, Any]] | None = None
 
 
 class AssistantMessage(

@@ -11,35 +11,34 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import Protocol
 from uuid import uuid4
 
 from agentrt.server.auth import Authenticate, ConnectionInfo
+from agentrt.server.commands import Command, Cursor, Hello, RunAttach, RunDetach, RunStart
 from agentrt.server.desk import Desk
 from agentrt.server.protocol import (
     RESTART,
     SLOW_CONSUMER,
     TOO_MANY,
-    Command,
-    Cursor,
-    Hello,
     Limits,
     Notice,
     Refused,
     Reply,
-    RunAttach,
-    RunCancel,
-    RunDetach,
-    RunStart,
     ServerFrame,
     Welcome,
     encode,
 )
+from agentrt.server.reach import reach
 from agentrt.server.session import Close, Greet, Order, Resume, Send, Session
 from agentrt.server.settings import ServeSettings
 from agentrt.server.shows import Show
 from agentrt.server.viewers import view
+
+_BEYOND = 2**53
+"""A number that no event has: a viewer who stands there is shown all anew."""
 
 
 class Socket(Protocol):
@@ -84,6 +83,7 @@ class Connection:
         self._info = info
         self._principal = principal
         self._counted = False
+        self._attends = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._viewers: dict[str, asyncio.Task[None]] = {}
         self._now = door.now
@@ -159,6 +159,7 @@ class Connection:
             return self._session.refuse(TOO_MANY, f"expected up to {door.settings.connections} connections")
         door.guests[self._principal] += 1
         self._counted = True
+        self._attends = "inline_approvals" in hello.features
         return self._session.welcome(self._welcome())
 
     def _welcome(self) -> Welcome:
@@ -178,6 +179,7 @@ class Connection:
             capabilities={
                 "transport": {"websocket": True, "resumable": True, "streaming": True},
                 "tools": {"parallelCalls": True},
+                "humanInTheLoop": {"approvals": True, "interrupts": True, "interventions": True},
             },
         )
 
@@ -193,8 +195,7 @@ class Connection:
             match command:
                 case RunStart():
                     show, existing = await desk.start(who, command, self)
-                    cursor = Cursor(run_id=command.input.run_id)
-                    await self._show(command.id, cursor, show, existing=existing)
+                    await self._begun(command, show, existing=existing)
                 case RunAttach():
                     show = await desk.find(who, command.run_id)
                     await self._show(command.id, Cursor(command.run_id, command.epoch, command.after), show)
@@ -202,30 +203,45 @@ class Connection:
                     await desk.find(who, command.run_id)
                     self._unwatch(command.run_id)
                     await self._send(Reply(id=command.id, ok=True, run_id=command.run_id))
-                case RunCancel():
-                    await desk.cancel(who, command)
-                    await self._send(Reply(id=command.id, ok=True, run_id=command.run_id))
                 case _:
-                    assert_never(command)
+                    resumed = await reach(desk, who, command)
+                    if resumed is not None:
+                        await self._show(command.id, Cursor(command.run_id, after=_BEYOND), resumed)
+                    else:
+                        await self._send(Reply(id=command.id, ok=True, run_id=command.run_id))
         except Refused as refused:
             await self._send(refused.reply(command.id))
 
     # ---- out ---------------------------------------------------------------------------------------
 
+    async def _begun(self, command: RunStart, show: Show, *, existing: bool) -> None:
+        """Show the run of a `run.start`; if that was said into another run, which is watched, it goes on as it does."""
+        run_id = show.log.run_id
+        if run_id == command.input.run_id or run_id not in self._viewers:
+            await self._show(command.id, Cursor(run_id), show, existing=existing)
+        else:
+            await self._send(_where(command.id, show, existing))
+
     async def _show(self, id: str, cursor: Cursor, show: Show, *, existing: bool | None = None) -> None:
         """Say where the run stands, then show it."""
-        next_seq = show.log.head + 1
-        reply = Reply(id=id, ok=True, run_id=cursor.run_id, existing=existing, epoch=show.epoch, next_seq=next_seq)
         self._unwatch(cursor.run_id)
-        await self._send(reply)
-        self._watch(cursor, show)
+        with self._attending(show):
+            await self._send(_where(id, show, existing))
+            self._watch(cursor, show)
+
+    def _attending(self, show: Show) -> AbstractContextManager[None]:
+        return show.attended() if self._attends else nullcontext()
 
     def _watch(self, cursor: Cursor, show: Show) -> None:
         assert self._group is not None
         self._unwatch(cursor.run_id)
-        self._session.shown[cursor.run_id] = cursor.after
+        self._session.shown[cursor.run_id] = min(cursor.after, show.log.head)
         name = f"viewer of {cursor.run_id} on {self.id}"
-        self._viewers[cursor.run_id] = self._group.create_task(self._viewer(cursor, show), name=name)
+        attending = self._attending(show)
+        attending.__enter__()
+        viewer = self._group.create_task(self._viewer(cursor, show), name=name)
+        viewer.add_done_callback(lambda _: attending.__exit__(None, None, None))
+        self._viewers[cursor.run_id] = viewer
 
     def _unwatch(self, run_id: str) -> None:
         if viewer := self._viewers.pop(run_id, None):
@@ -261,3 +277,9 @@ class Connection:
     async def _forever(self) -> None:
         """Until this task is cancelled, which is a matter of a moment: the connection is over."""
         await asyncio.get_running_loop().create_future()
+
+
+def _where(id: str, show: Show, existing: bool | None) -> Reply:
+    """The reply that says where a run stands."""
+    next_seq = show.log.head + 1
+    return Reply(id=id, ok=True, run_id=show.log.run_id, existing=existing, epoch=show.epoch, next_seq=next_seq)

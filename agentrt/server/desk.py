@@ -17,16 +17,19 @@ from weakref import WeakValueDictionary
 
 from agentrt.agent import Agent
 from agentrt.errors import AgentrtError, JournalFailed, SettingInvalid
-from agentrt.events import RunEnded, RunStarted
-from agentrt.messages import Message
+from agentrt.events import Fact, RunEnded, RunStarted
+from agentrt.messages import Message, UserMessage
 from agentrt.runs.owner import Run
+from agentrt.runs.state import RunState, fold
 from agentrt.runtime import Runtime
+from agentrt.server.attendance import Attendance
 from agentrt.server.auth import scoped, unscoped
+from agentrt.server.commands import RunStart
 from agentrt.server.inputs import conversation
 from agentrt.server.log import Log
-from agentrt.server.protocol import Refused, RunCancel, RunStart
+from agentrt.server.protocol import Refused
 from agentrt.server.settings import ServeSettings
-from agentrt.server.shows import Show, broken_off
+from agentrt.server.shows import Show, at_rest, broken_off
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +44,6 @@ _RETRY = 5.0
 
 _SHOW = 16_384
 """Bytes that a run counts for besides its log."""
-
-_MAX_REASON = 200
-"""Characters of a client's reason for a cancel that are kept."""
 
 
 class Desk:
@@ -65,6 +65,7 @@ class Desk:
         self._ended: dict[str, tuple[int, asyncio.TimerHandle]] = {}  # of those: what they weigh, and until when
         self._weight = 0
         self._reread = WeakValueDictionary[str, Show]()  # from the journal, as long as somebody looks
+        self._alone = WeakValueDictionary[str, asyncio.Lock]()
         self._active: Counter[str | None] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,9 +84,12 @@ class Desk:
         await self._group.__aexit__(None, None, None)
         for _weight, timer in self._ended.values():
             timer.cancel()
+        self._leave_alone()
 
     async def take_over(self) -> None:
         """Go on with the runs that the journal knows no end of, if their agents are served here.
+
+        Those that rest go on when somebody decides: see `resume`.
 
         Raises:
             JournalFailed: the journal cannot be read.
@@ -93,9 +97,19 @@ class Desk:
         for started in await self._runtime.unfinished():
             await self._take_over(started)
 
+    def drain(self) -> None:
+        """Take no new runs, and have those rest that wait for people."""
+        self.draining = True
+        self._leave_alone()
+
+    def _leave_alone(self) -> None:
+        for show in self._shows.values():
+            if show.attendance is not None:
+                show.attendance.close()
+
     @property
     def active(self) -> int:
-        """Runs that have not ended."""
+        """Runs that go on."""
         return self._active.total()
 
     async def idle(self) -> None:
@@ -105,7 +119,7 @@ class Desk:
     # ---- what clients ask for ----------------------------------------------------------------------
 
     async def start(self, principal: str | None, asked: RunStart, holder: object) -> tuple[Show, bool]:
-        """The run of that id, and whether it was there before.
+        """The run of that id, or the one that the turn was said into, and whether it was there before.
 
         `holder` stands for the connection that asks, if the run is to be cancelled when it is gone.
 
@@ -114,6 +128,8 @@ class Desk:
         """
         show = await self._find(principal, asked.input.run_id)
         existing = show is not None
+        if show is None and (steered := self._steered(principal, asked)):
+            return steered, True
         if show is None:
             show, existing = await self._begin(principal, asked)
         if asked.options.on_disconnect == "cancel" and not show.over:
@@ -131,17 +147,37 @@ class Desk:
             raise Refused("no_such_run", "there is no such run")
         return show
 
-    async def cancel(self, principal: str | None, asked: RunCancel) -> Show:
-        """Stop a run; its end comes by its viewers.
+    def alone(self, principal: str | None, run_id: str) -> asyncio.Lock:
+        """Held by who says something to a run."""
+        return self._alone.setdefault(scoped(principal, run_id), asyncio.Lock())
+
+    async def state_of(self, show: Show) -> RunState:
+        """Where a run stands; of one that goes on no more here, by the journal.
 
         Raises:
-            Refused: there is none, or it has ended.
+            Refused: the journal cannot be read.
         """
-        show = await self.find(principal, asked.run_id)
-        if show.run is None or show.over:
-            raise Refused("run_finished", "the run has ended")
-        show.run.cancel(asked.reason[:_MAX_REASON] or "user")
-        return show
+        if show.run is not None and not show.over:
+            return show.run.state
+        return fold(await self._facts(scoped(show.principal, show.log.run_id)))
+
+    async def resume(self, show: Show) -> Show:
+        """Go on with a run that rests; it is shown anew. What it is told before the next `await` is told first.
+
+        Raises:
+            Refused: it cannot go on here and now.
+        """
+        key = scoped(show.principal, show.log.run_id)
+        started = (await self._facts(key))[0]
+        assert isinstance(started, RunStarted)
+        agent = self._agent(started.agent)
+        deps = await self._deps_for(started.principal, started.metadata)
+        self._admit(show.principal, None, "queue")
+        try:
+            return await self._go_on(started, agent, deps)
+        except AgentrtError:
+            logger.exception("run %s could not be resumed", key)
+            raise Refused("internal", "the run could not be resumed; the server's log says more") from None
 
     def gone(self, holder: object) -> None:
         """A connection is gone: runs that were to end with it do."""
@@ -159,23 +195,37 @@ class Desk:
         return show if show is not None and show.principal == principal else None
 
     async def _from_journal(self, key: str, run_id: str) -> Show | None:
-        try:
-            facts = await self._runtime.journal.read(key)
-        except JournalFailed:
-            logger.exception("run %s cannot be read", key)
-            raise Refused("internal", "the run cannot be read; the server's log says more") from None
+        facts = await self._facts(key)
         if key in self._shows:  # begun meanwhile
             return self._shows[key]
         if not facts or not isinstance(started := facts[0], RunStarted):
             return None
-        log = self._log(started, run_id)
+        log, last = self._log(started, run_id), facts[-1]
         log.take(facts)
         show = Show(log, None, principal=started.principal, thread=started.thread)
-        if isinstance(facts[-1], RunEnded):
+        if isinstance(last, RunEnded):
             self._reread[key] = show
+        elif (state := fold(facts)).resting:
+            log.take([at_rest(log, last.at, state.open_calls)])
         else:  # nobody here carries it on
-            log.take([broken_off(log, log.epoch, facts[-1].at)])
+            log.take([broken_off(log, log.epoch, last.at)])
         return show
+
+    async def _facts(self, key: str) -> Sequence[Fact]:
+        try:
+            return await self._runtime.journal.read(key)
+        except JournalFailed:
+            logger.exception("run %s cannot be read", key)
+            raise Refused("internal", "the run cannot be read; the server's log says more") from None
+
+    def _steered(self, principal: str | None, asked: RunStart) -> Show | None:
+        """The newest run of the thread that hears the turn, or has heard it, if it is to be said into one."""
+        if asked.options.if_busy != "steer" or asked.options.history != "server":
+            return None
+        thread = scoped(principal, asked.input.thread_id)
+        turn = [one for one in conversation(asked.input, "server") if isinstance(one, UserMessage)]
+        shows = (show for show in reversed(self._shows.values()) if show.thread == thread)
+        return next((show for show in shows if show.steer(asked.input.run_id, turn)), None)
 
     async def _begin(self, principal: str | None, asked: RunStart) -> tuple[Show, bool]:
         agent = self._agent(asked.agent)
@@ -191,7 +241,7 @@ class Desk:
         self._admit(principal, thread, asked.options.if_busy)
         run = self._run(agent, messages, deps=deps, thread=thread, metadata=metadata, run_id=key, principal=principal)
         log = Log(asked.input.run_id, asked.input.thread_id, max_bytes=self._settings.replay_max_bytes)
-        return self._open(Show(log, run, principal=principal, thread=thread)), False
+        return self._open(log, run, principal, thread), False
 
     def _run(self, agent: Agent[Any], messages: Sequence[Message], **options: Any) -> Run:
         try:
@@ -241,23 +291,31 @@ class Desk:
             return
         try:
             deps = await self._deps_for(started.principal, started.metadata)
-            run = await self._runtime.resume(started.run_id, agent, deps=deps)
+            await self._go_on(started, agent, deps)
         except (AgentrtError, Refused):
             logger.warning("run %s is left unfinished", started.run_id, exc_info=True)
-            return
+
+    async def _go_on(self, started: RunStarted, agent: Agent[Any], deps: Any) -> Show:
+        run = await self._runtime.resume(started.run_id, agent, deps=deps)
         log = self._log(started, unscoped(started.principal, started.run_id))
-        self._open(Show(log, run, principal=started.principal, thread=started.thread))
+        return self._open(log, run, started.principal, started.thread)
 
     def _log(self, started: RunStarted, run_id: str) -> Log:
         thread = started.metadata.get(_THREAD_ID) or unscoped(started.principal, started.thread or "")
         return Log(run_id, thread, max_bytes=self._settings.replay_max_bytes)
 
-    def _open(self, show: Show) -> Show:
-        assert self._group is not None and show.run is not None
-        self._shows[show.run.run_id] = show
+    def _open(self, log: Log, run: Run, principal: str | None, thread: str | None) -> Show:
+        """Show a run that has just been begun, or taken up."""
+        assert self._group is not None
+        settings = self._settings
+        attendance = Attendance(run, linger=settings.approval_linger, timeout=settings.approval_timeout)
+        show = Show(log, run, principal=principal, thread=thread, attendance=attendance)
+        if run.run_id in self._ended:  # it had come to rest
+            self._let_go(run.run_id)
+        self._shows[run.run_id] = show
         self._active[show.principal] += 1
         self._idle.clear()
-        keeper = self._group.create_task(self._keep(show, show.run.run_id), name=f"show {show.run.run_id}")
+        keeper = self._group.create_task(self._keep(show, run.run_id), name=f"show {run.run_id}")
         self._keepers.add(keeper)
         keeper.add_done_callback(self._keepers.discard)
         return show

@@ -22,7 +22,8 @@ from agentrt.messages import (
     UserMessage,
 )
 from agentrt.runs.asked import as_messages
-from agentrt.server.protocol import Refused, RunAgentInput
+from agentrt.server.commands import RunAgentInput, Words
+from agentrt.server.protocol import Refused
 
 # The part of AG-UI's messages that is read; other fields are left alone.
 
@@ -84,10 +85,28 @@ def conversation(given: RunAgentInput, history: str) -> tuple[Message, ...]:
     messages = [_ours(_known(raw, f"input.messages[{n}]", roles), called) for n, raw in enumerate(given.messages)]
     if not messages or isinstance(messages[-1], AssistantMessage):
         raise _invalid("input.messages: expected at least one message, and the last one to be the user's")
+    return _checked(messages, "input.messages")
+
+
+def said(given: Words) -> UserMessage:
+    """What is said into a run.
+
+    Raises:
+        Refused: it is empty, or not such as a client may send.
+    """
+    message = _ours(_known({"role": "user", "content": given.content}, "message", ("user",)), {})
+    assert isinstance(message, UserMessage)
+    if not message.content:
+        raise _invalid("message.content: expected a text, and it is empty")
+    _checked([message], "message")
+    return message
+
+
+def _checked(messages: list[Message], where: str) -> tuple[Message, ...]:
     try:
         return as_messages(messages, ())
     except SettingInvalid as error:
-        raise _invalid(f"input.messages: {error}") from None
+        raise _invalid(f"{where}: {error}") from None
 
 
 def _known(raw: dict[str, Any], where: str, roles: tuple[str, ...]) -> _Known:

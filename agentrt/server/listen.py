@@ -107,7 +107,7 @@ class Server:
 
     async def drain(self, grace: float) -> None:
         """Take no new runs, and give those that run `grace` seconds to end."""
-        self._door.desk.draining = True
+        self._door.desk.drain()
         if not self.active_runs:
             return
         for connection in self._connections:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agentrt.events import AnyEvent, RunEnded, RunResumed
+from agentrt.events import AnyEvent, RunEnded, RunRested, RunResumed
 from agentrt.server.agui import Mapper
 from agentrt.server.merge import Delta, Item, Joined, Other, as_item
 from agentrt.server.protocol import EventFrame, SnapshotFrame
@@ -47,16 +47,19 @@ class Log:
     first. Beside them is kept what a snapshot shows.
 
     Attributes:
+        run_id: The client's.
         epoch: The epoch of the last event taken.
         head: Its number.
         ended: Whether it was the run's end.
+        rests: Whether by it the run has come to rest: what comes of it when it goes on is for another log.
     """
 
     def __init__(self, run_id: str, thread_id: str, *, max_bytes: int = 4_194_304) -> None:
         self.epoch = 0
         self.head = 0
         self.ended = False
-        self._run_id = run_id
+        self.rests = False
+        self.run_id = run_id
         self._envelope = len(_encode(EventFrame(run_id, _MOST, _MOST, ())))
         self._mapper = Mapper(run_id, thread_id)
         self._view = View()
@@ -113,7 +116,7 @@ class Log:
         """The encoded frame of all there is to see up to the head."""
         if self._snapshot is None:
             events = tuple(msgspec.Raw(_encode(event)) for event in self._view.events())
-            self._snapshot = _encode(SnapshotFrame(self._run_id, self.epoch, self.head, events)).decode()
+            self._snapshot = _encode(SnapshotFrame(self.run_id, self.epoch, self.head, events)).decode()
         return self._snapshot
 
     def _joined(self, after: int, max_bytes: int) -> tuple[str, int]:
@@ -127,7 +130,7 @@ class Log:
                 break
             for item in entry.items:
                 joined.add(item)
-        return _encode(EventFrame(self._run_id, after + 1, last, joined.events())).decode(), last
+        return _encode(EventFrame(self.run_id, after + 1, last, joined.events())).decode(), last
 
     def _take(self, event: AnyEvent) -> None:
         if event.epoch != self.epoch:
@@ -137,6 +140,7 @@ class Log:
         self.head = event.seq
         self._resumed = self._resumed or isinstance(event, RunResumed)
         self.ended = self.ended or isinstance(event, RunEnded)
+        self.rests = self.rests or isinstance(event, RunRested)
         told = self._mapper.map(event)
         if not told:
             return

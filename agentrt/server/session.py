@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from agentrt.gate.bucket import Bucket
+from agentrt.server.commands import Command, Cursor, Hello, Ping, decode
 from agentrt.server.protocol import (
     BAD_FRAME,
     BINARY,
@@ -21,17 +22,12 @@ from agentrt.server.protocol import (
     UNAUTHORIZED,
     VERSION,
     WRONG_VERSION,
-    Command,
-    Cursor,
     Heartbeat,
-    Hello,
-    Ping,
     Pong,
     Refused,
     Reply,
     ServerFrame,
     Welcome,
-    decode,
 )
 from agentrt.server.settings import ServeSettings
 

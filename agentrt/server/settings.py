@@ -8,7 +8,7 @@ from typing import Literal
 from agentrt.errors import SettingInvalid
 from agentrt.server.protocol import MAX_FRAME
 
-_MAY_BE_ZERO = ("tick", "grace", "replay_ttl")
+_MAY_BE_ZERO = ("tick", "grace", "replay_ttl", "approval_linger")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,9 @@ class ServeSettings:
         hello_timeout: How long a new connection may take to say hello and be let in.
         slow_client_timeout: How long a client may leave a frame unread before it is put off; it may resume.
         grace: How long running runs may take to end when the server stops.
+        approval_linger: How long a run waits where it is for people, after the last who could decide has left.
+        approval_timeout: How long a call is waited for by a run that somebody watches; then the run rests. The call is
+            not denied: an answer that comes later counts as well.
         max_message: Size of a client's frame.
         max_frame: Size at which a frame of events is full; one event alone may be larger.
         commands: Commands a second, of one connection.
@@ -44,6 +47,8 @@ class ServeSettings:
     hello_timeout: float = 5.0
     slow_client_timeout: float = 30.0
     grace: float = 5.0
+    approval_linger: float = 30.0
+    approval_timeout: float = 600.0
     max_message: int = MAX_FRAME
     max_frame: int = 32_768
     commands: int = 20

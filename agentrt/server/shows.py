@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 
-from agentrt.events import AnyEvent, RunEnded
+from agentrt.errors import SettingInvalid
+from agentrt.events import AnyEvent, RunEnded, RunRested, When
+from agentrt.messages import ToolCall, UserMessage
 from agentrt.runs.owner import Run
+from agentrt.server.attendance import Attendance
+from agentrt.server.commands import Cursor
 from agentrt.server.log import Log
-from agentrt.server.protocol import Cursor
 
 logger = logging.getLogger(__name__)
+
+_HEARD = 256
+"""Of what was said into a run, so much is known again when it is said twice."""
 
 
 class Show:
@@ -27,17 +33,31 @@ class Show:
     Args:
         run: None for a run that is no longer here: the log was made from the journal.
         thread: As the runtime calls it.
+        attendance: Of a run that is here.
 
     Attributes:
         holders: Those whose run this is in the sense of `on_disconnect: "cancel"`.
+        answered: The calls about which somebody has decided here.
+        over: Whether nothing more will be shown: the run has ended, or rests.
     """
 
-    def __init__(self, log: Log, run: Run | None, *, principal: str | None, thread: str | None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        run: Run | None,
+        *,
+        principal: str | None,
+        thread: str | None,
+        attendance: Attendance | None = None,
+    ) -> None:
         self.log = log
         self.run = run
         self.principal = principal
         self.thread = thread
+        self.attendance = attendance
         self.holders: set[object] = set()
+        self.answered: set[str] = set()
+        self._heard: dict[str, None] = {}
         self.over = run is None
         self._news = asyncio.Event()
         self._at = 0.0
@@ -53,6 +73,39 @@ class Show:
     def replays(self, cursor: Cursor) -> bool:
         """Whether a viewer that stands there can be shown what follows. Who has seen nothing, can in any epoch."""
         return self.log.replayable(cursor.epoch if cursor.after else 0, cursor.after)
+
+    @contextmanager
+    def attended(self) -> Generator[None]:
+        """Be there, in this block, to decide about the run's calls."""
+        if self.attendance is None:
+            yield
+            return
+        self.attendance.come()
+        try:
+            yield
+        finally:
+            self.attendance.leave()
+
+    def steer(self, id: str, messages: Sequence[UserMessage], when: When = "next_step") -> bool:
+        """Say something into the run; under one id it is said once. False if there is nobody to hear it."""
+        if id in self._heard:
+            return True
+        if self.run is None or self.over:
+            return False
+        try:
+            for message in messages:
+                self.run.steer(message, when=when)
+        except SettingInvalid:
+            return False
+        self._heard[id] = None
+        if len(self._heard) > _HEARD:
+            del self._heard[next(iter(self._heard))]
+        return True
+
+    async def ended(self) -> None:
+        """Return once nothing more will be shown."""
+        while not self.over:
+            await self.changed()
 
     async def changed(self) -> None:
         """Return once the log has grown, or nothing more will come. Look at the log first."""
@@ -75,6 +128,8 @@ class Show:
                 self._take([broken_off(self.log, self.epoch, self._at)])
         finally:
             self.over = True
+            if self.attendance is not None:
+                self.attendance.close()
             self._news.set()
 
     def _take(self, events: Sequence[AnyEvent]) -> None:
@@ -82,6 +137,8 @@ class Show:
             return
         self.log.take(events)
         self._at = events[-1].at
+        if self.attendance is not None:
+            self.attendance.look()
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -89,3 +146,8 @@ class Show:
 def broken_off(log: Log, epoch: int, at: float) -> RunEnded:
     """What viewers are told in place of an end that nobody could keep, or that nobody here will see. It is no fact."""
     return RunEnded(epoch=epoch, seq=log.head + 1, at=at, outcome="failed", code="internal")
+
+
+def at_rest(log: Log, at: float, calls: Sequence[ToolCall]) -> RunRested:
+    """What viewers of a run that rests were told last, for those who are shown it from the journal."""
+    return RunRested(epoch=log.epoch, seq=log.head + 1, at=at, call_ids=tuple(call.id for call in calls))

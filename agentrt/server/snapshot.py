@@ -17,12 +17,19 @@ class _Call(msgspec.Struct):
 
 
 class _Said(msgspec.Struct):
-    """A message of the model, or a span of its reasoning; `parts` is None where no text was begun."""
+    """A message of the model, a span of its reasoning, or what was said into the run.
 
-    reasoning: bool
+    `begin` is what opened it; `parts` is None where no text was begun.
+    """
+
+    begin: ui.TextMessageStart | ui.ReasoningMessageStart | ui.ToolCallStart
     parts: list[str] | None = None
     open: bool = False
     calls: dict[str, _Call] = {}
+
+    @property
+    def reasoning(self) -> bool:
+        return isinstance(self.begin, ui.ReasoningMessageStart)
 
     @property
     def text(self) -> str | None:
@@ -39,6 +46,7 @@ class View:
         self._said: dict[str, _Said] = {}  # those of `_messages` that the model said
         self._calls: dict[str, _Call] = {}
         self._activities: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._customs: dict[str, ui.Custom] = {}  # the last of each name
         self._end: ui.RunFinished | ui.RunError | None = None
 
     def see(self, event: ui.AguiEvent) -> None:
@@ -78,13 +86,14 @@ class View:
                 ui.ActivitySnapshot(message_id=id_, activity_type=kind, content=dict(content))
                 for id_, (kind, content) in self._activities.items()
             ),
+            *self._customs.values(),
             *((self._end,) if self._end else ()),
         )
 
     def _open(self, event: ui.TextMessageStart | ui.ReasoningMessageStart | ui.ToolCallStart) -> None:
         id_ = event.parent_message_id if isinstance(event, ui.ToolCallStart) else event.message_id
         if id_ not in self._said:
-            self._said[id_] = self._messages[id_] = _Said(isinstance(event, ui.ReasoningMessageStart))
+            self._said[id_] = self._messages[id_] = _Said(event)
         said = self._said[id_]
         if isinstance(event, ui.ToolCallStart):
             said.calls[event.tool_call_id] = self._calls[event.tool_call_id] = _Call(event.tool_call_name)
@@ -111,6 +120,8 @@ class View:
                 )
             case ui.Custom(name="agentrt.rewind"):
                 self._forget(event.value["messageId"])
+            case ui.Custom() if event.name != "agentrt.resumed":
+                self._customs[event.name] = event
             case _:
                 pass
 
@@ -128,6 +139,8 @@ def _message(id_: str, said: _Said | ui.UserMessage | ui.ToolMessage) -> ui.Mess
         return said
     if said.reasoning:
         return ui.ReasoningMessage(id_, said.text or "")
+    if isinstance(said.begin, ui.TextMessageStart) and said.begin.role == "user":
+        return ui.UserMessage(id_, said.text or "", said.begin.metadata)
     calls = (ui.ToolCall(call_id, ui.Function(call.name, "".join(call.parts))) for call_id, call in said.calls.items())
     return ui.AssistantMessage(id=id_, content=said.text, tool_calls=tuple(calls))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agentrt.server.protocol import Cursor
+from agentrt.server.commands import Cursor
 from agentrt.server.shows import Show
 
 Sender = Callable[[str, int], Awaitable[None]]

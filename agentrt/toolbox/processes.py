@@ -43,7 +43,6 @@ logger = logging.getLogger(__name__)
 _BOOT = """\
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from agentrt.toolbox.travel import check_travels, main_module
 from agentrt.toolbox.worker import main
 main(int(sys.argv[2]))
 """
@@ -221,7 +220,7 @@ class _Worker:
         self._stream = self._channel.makefile("rb")
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                (sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())),
+                (sys.executable, "-u", "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),

@@ -6,7 +6,8 @@ waiting, it hands it a *beat*, a callback that only says "I was here". If the be
 loop is blocked right now, and the thread asks asyncio which task is the current one and Python at which line its thread
 stands. A task that was the current one half a threshold ago, too, is named.
 
-So a tool's step costs nothing, and a loop that waits is not woken. The thread ends when a beat finds no tool. All
+So a tool's step costs nothing, and a loop that waits is not woken. The thread ends when no tool
+has run for a while and a beat finds none. All
 bookkeeping is done in the loop's thread, so there is no lock. What blocks for half as long again as the threshold is
 always seen, what blocks for less than the threshold never.
 
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 Task = asyncio.Task[Any]
 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LINGER = 2.0
+"""Seconds for which the thread stays when no tool runs: to start one costs more than to wait for the next tool."""
+
 _LOOP = ("asyncio.base_events", "asyncio.runners")
 """The modules whose frames lie below every callback of a loop."""
 
@@ -105,9 +109,11 @@ class Watchdog:
 
     def _look_on(self, loop: asyncio.AbstractEventLoop, thread: int, pause: float) -> None:
         """The thread's life."""
+        idle = 0.0
         while True:
             time.sleep(pause)
-            if self._in_flight and _place(thread) is None:
+            idle = 0.0 if self._in_flight else idle + pause
+            if 0.0 < idle < _LINGER or (self._in_flight and _place(thread) is None):
                 continue
             beat = _Beat()
             try:

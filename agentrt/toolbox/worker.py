@@ -159,7 +159,7 @@ def _main(main: str, script: bool) -> ModuleType:
         module = asyncio.run(_execute(main)) if script else import_module(main)
     except BaseException as error:
         raise ToolInvalid(
-            f"{main} could not be imported into a worker process, for a tool with run_in='process' "
+            f"{main or 'the prompt'} could not be imported into a worker process, for a tool with run_in='process' "
             f"({_told(error)}); what starts the program belongs under `if __name__ == '__main__':`"
         ) from error
     sys.modules["__main__"] = module

@@ -176,6 +176,17 @@ def test_calls_that_a_middleware_makes_up_have_ids_of_their_own() -> None:
     assert results(answer.messages) == ["waited 1.0", "waited 2.0"] * 2
 
 
+def test_a_call_that_a_middleware_doubles_has_two_ids() -> None:
+    async def double(request: ModelRequest, proceed: ProceedModel) -> ModelReply:
+        said = await proceed(request)
+        return replace(said, message=replace(said.message, tool_calls=said.message.tool_calls * 2))
+
+    model = ScriptedModel([reply(calls=[call("wait", seconds=1)]), "Done."])
+    answer = ask(model, clerk(around_model=[double]))
+    assert_valid(answer.messages)
+    assert results(answer.messages) == ["waited 1.0"] * 2
+
+
 def test_a_middleware_sees_the_reply_of_whichever_model_gave_it_after_all_attempts() -> None:
     seen: list[str] = []
 

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agentrt import Agent, Answer, Context, Runtime, run, stream, tool
-from agentrt.errors import GuardrailTripped, RunCancelled, SettingInvalid, ToolError, Tripped
+from agentrt import Agent, Answer, Budget, Context, Runtime, run, stream, tool
+from agentrt.errors import (
+    BudgetExceeded,
+    GuardrailTripped,
+    ProviderFailed,
+    RunCancelled,
+    SettingInvalid,
+    ToolError,
+    Tripped,
+)
 from agentrt.events import RunEnded, RunStarted, TextDelta, ToolStarted
 from agentrt.guardrails import guardrail
 from agentrt.journal.memory import MemoryJournal
@@ -129,6 +137,24 @@ def test_tools_run_once_the_input_has_passed() -> None:
 
 def test_a_run_is_no_success_before_its_input_has_passed() -> None:
     tripped(ScriptedModel(["Quick."]), clerk(slow_trip))
+
+
+def test_a_run_that_fails_by_itself_does_not_wait_for_its_guardrails() -> None:
+    async def main() -> None:
+        async with world(ScriptedModel([])):
+            began = now()
+            with pytest.raises(ProviderFailed):
+                await run(clerk(slow_pass), "Go.")
+            assert now() - began < 1
+
+        spent = ScriptedModel([reply(calls=[call("look")], usage=(10, 5))])
+        async with world(spent):
+            began = now()
+            with pytest.raises(BudgetExceeded):
+                await run(clerk(slow_pass, budget=Budget(tokens=15)), "Go.")
+            assert now() - began < 1
+
+    run_virtual(main())
 
 
 def test_a_guardrail_sees_the_text_of_what_is_asked_or_the_conversation() -> None:

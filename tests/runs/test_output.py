@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
 from agentrt import Agent, Answer, Budget, Runtime, run, stream
-from agentrt.errors import OutputInvalid, RunCancelled, RunFailed, SettingInvalid
+from agentrt.errors import DeadlineExceeded, OutputInvalid, RunCancelled, RunFailed, SettingInvalid
 from agentrt.events import OutputRejected, RunEnded
 from agentrt.forms import Form, Mismatch, form_of
 from agentrt.journal.memory import MemoryJournal
@@ -321,6 +321,22 @@ def test_a_run_that_was_taken_up_is_corrected_as_it_would_have_been() -> None:
             await asyncio.sleep(700)
             with pytest.raises(OutputInvalid):
                 await (await runtime.resume("r1", biller())).answer()
+
+    run_virtual(main())
+
+
+def test_the_correction_of_a_run_that_was_taken_up_is_under_its_deadline() -> None:
+    async def main() -> None:
+        journal = MemoryJournal()
+        async with world(ScriptedModel([BAD, BAD]), journal=journal) as runtime:
+            with pytest.raises(OutputInvalid):
+                await runtime.start(biller(), "The bill?", run_id="r1", deadline=10).answer()
+        answered = (await journal.read("r1"))[:2]
+        model = ScriptedModel([reply(GOOD, pieces=50, pause=1.0)])
+        async with world(model, journal=await left_behind(answered)) as runtime:
+            with pytest.raises(DeadlineExceeded):
+                await (await runtime.resume("r1", biller())).answer()
+        assert model.cut == 1
 
     run_virtual(main())
 

@@ -14,9 +14,9 @@ from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import AnyEvent, Fact, RunEnded, RunStarted, TextDelta
 from agentrt.journal.memory import MemoryJournal
 from agentrt.messages import UserMessage
+from agentrt.server.commands import Command
 from agentrt.server.desk import by_name
 from agentrt.server.log import Log
-from agentrt.server.protocol import Command
 from agentrt.server.settings import ServeSettings
 from agentrt.testing import ScriptedModel, reply, run_virtual
 from tests.server.client import Json
@@ -30,6 +30,10 @@ FOREIGN: dict[str, Json] = {
     "run.attach": {"run_id": "RUN"},
     "run.detach": {"run_id": "RUN"},
     "run.cancel": {"run_id": "RUN"},
+    "tool.cancel": {"run_id": "RUN", "tool_call_id": "call_1"},
+    "approval.respond": {"run_id": "RUN", "approval_id": "call_1", "decision": "approve"},
+    "tool.result": {"run_id": "RUN", "tool_call_id": "call_1", "content": "42"},
+    "run.steer": {"run_id": "RUN", "message": {"id": "u1", "content": "hi"}},
 }
 """Every command, asked of the run RUN."""
 

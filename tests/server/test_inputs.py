@@ -8,8 +8,9 @@ import pytest
 from ag_ui.core import UserMessage as TheirUserMessage
 
 from agentrt.messages import AssistantMessage, ImagePart, Message, TextPart, ToolCall, ToolMessage, UserMessage
+from agentrt.server.commands import RunAgentInput
 from agentrt.server.inputs import conversation
-from agentrt.server.protocol import Refused, RunAgentInput
+from agentrt.server.protocol import Refused
 
 HI = {"id": "u1", "role": "user", "content": "hi"}
 CALLED = {

@@ -114,7 +114,7 @@ def test_frames_that_are_none_are_answered_or_close() -> None:
                 await ws.send("{")
                 refused = await guest.until("reply")
                 assert (refused["id"], code(refused)) == (None, "invalid_frame")
-                assert code(await guest.ask("run.steer")) == "unknown_type"
+                assert code(await guest.ask("run.hurry")) == "unknown_type"
                 await ws.send(b"{}")
                 assert (await closed(ws))[0] == 1003
             async with visiting(server) as (_, ws):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.server.protocol import Heartbeat, Limits, Pong, Reply, RunAttach, RunCancel, Welcome
+from agentrt.server.commands import RunAttach, RunCancel
+from agentrt.server.protocol import Heartbeat, Limits, Pong, Reply, Welcome
 from agentrt.server.session import Close, Greet, Order, Resume, Send, Session
 from agentrt.server.settings import ServeSettings
 
@@ -106,7 +107,7 @@ def test_bad_frames_are_answered_until_there_are_three_in_a_row() -> None:
 
 def test_a_type_of_a_newer_client_is_no_bad_frame() -> None:
     session = opened()
-    assert {code(say(session, {"type": "run.steer", "id": "1"})) for _ in range(10)} == {"unknown_type"}
+    assert {code(say(session, {"type": "run.hurry", "id": "1"})) for _ in range(10)} == {"unknown_type"}
 
 
 def test_too_many_commands_are_refused_and_the_third_refusal_closes() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+from agentrt.server.commands import Cursor
 from agentrt.server.log import Log
-from agentrt.server.protocol import Cursor
 from agentrt.server.shows import Show
 from agentrt.server.viewers import view
 from agentrt.testing import ScriptedModel, reply, run_virtual

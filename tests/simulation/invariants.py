@@ -14,6 +14,7 @@ from itertools import pairwise
 from agentrt.events import (
     AnyEvent,
     ArgumentsDelta,
+    CancelAsked,
     Fact,
     ModelReplied,
     ReasoningDelta,
@@ -116,6 +117,18 @@ def never_internal(facts: Sequence[Fact]) -> Complaints:
     ended = facts[-1] if facts else None
     if isinstance(ended, RunEnded) and ended.code == "internal" and "process died" not in ended.message:
         yield f"the run ended by an error of ours: {ended.message}"
+
+
+def prompt(facts: Sequence[Fact], within: float) -> Complaints:
+    """Who was told to stop now, has ended within so many seconds; a crash takes its own time."""
+    asked: CancelAsked | None = None
+    for fact in facts:
+        if isinstance(fact, RunResumed):
+            asked = None
+        elif isinstance(fact, CancelAsked) and fact.mode == "now" and fact.call_id is None:
+            asked = fact
+        elif isinstance(fact, RunEnded) and asked is not None and fact.at > asked.at + within:
+            yield f"it ended {fact.at - asked.at:g} s after it was told to stop"
 
 
 # ---- the conversation ------------------------------------------------------------------------------------

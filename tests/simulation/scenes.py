@@ -55,6 +55,13 @@ TURNS: dict[str, tuple[Reply, ...]] = {
     "tools in line for a gate": asking(*(call("crm", fails=[], seconds=0.01) for _ in range(4))),
     "a sub-run": asking(call("delegate")),
     "two sub-runs and a tool": asking(call("delegate", twice=True), PAY),
+    "a call that waits for a person": asking(call("sign", seconds=0.01), LOOK),
+    "a call that waits for the client": asking(call("pick", question="Which?"), PAY),
+    "tools one after the other": asking(*(call("lined", seconds=0.01) for _ in range(3))),
+    "a read that is made again": asking(call("again", fails=2)),
+    "reads that are shared": asking(LOOK, LOOK, call("known", sku="a"), call("known", sku="a")),
+    "a tool that falls silent": asking(call("quiet", seconds=3.0, beats=False), call("quiet", seconds=0.9)),
+    "a generator": asking(call("count", upto=3)),
     "a sub-run within a place": asking(call("within"), then=reply("Done.")),
 }  # fmt: skip
 """What one run does, with nothing in its way."""
@@ -98,15 +105,17 @@ def _plans() -> Iterator[tuple[str, Plan]]:
     yield "it is late while it writes", _plan((LONG,), deadline=0.06)
     yield "it is late while tools run", _plan(asking(call("pay", seconds=3.0)), deadline=0.5)
     yield "its reader is slow", _plan(SIDE_BY_SIDE, pause=0.02)
+    yield "somebody is there to decide", _plan(asking(call("sign", seconds=0.01), call("pick", question="?")), attended=True)
     yield "it was resumed", _plan(SIDE_BY_SIDE, lives=(Life(dies_at=4), Life()))
     yield "it was resumed twice", _plan(SIDE_BY_SIDE, lives=(Life(dies_at=3), Life(0.004, dies_at=3), Life()))
 
 
 def _plan(*turns: tuple[Reply, ...], begins: float = 0.0, agent: str = "clerk", pause: float = 0.0, **said: Any) -> Plan:
     """Runs side by side, each of these turns. What is said of a plan goes there, what is said of a run to all runs."""
+    attended = bool(said.pop("attended", False))
     of_plan = {name: said.pop(name) for name in ("limits", "windows", "first", "lives") if name in said}
     asked = [
-        Asked(f"run {n}", one, agent, options=dict(said), pause=pause, begins=0.0 if n else begins)
+        Asked(f"run {n}", one, agent, options=dict(said), pause=pause, attended=attended, begins=0.0 if n else begins)
         for n, one in enumerate(turns)
     ]
     return Plan(seed=0, asked=tuple(asked), **of_plan)

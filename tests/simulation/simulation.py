@@ -44,6 +44,12 @@ from tests.simulation.plan import Asked, Cut, How, Life, Plan
 from tests.simulation.provider import FAULTS, drawn
 from tests.simulation.shop import AGENTS, READS, REPEATABLE, STRAGGLERS, Book, Till
 
+GRACE = 2.0
+"""Seconds that tools have to clean up."""
+
+SLACK = 0.5
+"""Seconds that the journal may need on top, to be told of all ends."""
+
 WALL = 1_700_000_000.0
 """Seconds since 1970 when the loop's clock shows 0: the clock of the wall goes with it, from one process to the next."""
 
@@ -162,6 +168,7 @@ class World:
                 invariants.never_internal,
             ):
                 self.complain(check(facts), row.run_id)
+            self.complain(invariants.prompt(facts, GRACE + SLACK), row.run_id)
             self.complain(self._rightly_ended(facts), row.run_id)
             self.complain(invariants.valid(fold(facts, self.before(row.run_id)).messages), row.run_id)
             self.done["runs"] += 1
@@ -221,6 +228,7 @@ class Process:
             random=Random(f"{world.plan.seed}: ids of {number}"),
             threads=InlineThreads(),
             environ={},
+            grace=GRACE,
             on_exit="suspend" if life.by == "suspend" else "cancel",
         )
         self.runs: list[Run] = []
@@ -439,7 +447,7 @@ class _Log(logging.Handler):
         into.append(self.format(record))
 
 
-async def _live(world: World) -> None:
+async def _live(world: World, *, collect: bool) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, mishap: world.complain([repr(mishap)]))
     for number, life in enumerate(world.plan.lives):
@@ -447,18 +455,22 @@ async def _live(world: World) -> None:
         await Process(world, life, number).live()
         world.done["lives"] += 1
     await world.in_the_end()
+    if collect:
+        gc.collect()
 
 
-def lived(plan: Plan) -> World:
-    """The plan come true; `complaints` is empty if all that must hold held."""
+def lived(plan: Plan, *, collect: bool = False) -> World:
+    """The plan come true; `complaints` is empty if all that must hold held.
+
+    With `collect` the garbage is looked at, too: an exception that nobody asked for shows only there.
+    """
     world = World(plan)
     logger, log = logging.getLogger("agentrt"), _Log(world)
     logger.addHandler(log)
     propagates, logger.propagate = logger.propagate, False
     try:
-        run_virtual(_live(world), order=Random(f"{plan.seed}: order"))
+        run_virtual(_live(world, collect=collect), order=Random(f"{plan.seed}: order"))
     finally:
         logger.removeHandler(log)
         logger.propagate = propagates
-    gc.collect()
     return world

@@ -86,11 +86,25 @@ def test_a_key_in_the_address_is_not_written(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with httpx2.AsyncClient(transport=Recording(path, InMemoryTransport(handle))) as client:
-            await client.post(f"http://m.invalid/v1/x?api_key={KEY}&v=1#there", json={"n": 1})
+            await client.post(f"http://m.invalid/v1/x?api_key={KEY}&token={KEY[:12]}&v=1#there", json={"n": 1})
 
     run_virtual(main())
-    assert exchanges(path)[0]["url"] == "http://m.invalid/v1/x"
-    assert KEY not in path.read_text()
+    (one,) = exchanges(path)
+    assert one["url"] == "http://m.invalid/v1/x"
+    assert one["body"] == [{"at": 0.0, "text": f"for {'*' * len(KEY)}"}]
+
+
+def test_a_word_that_stands_for_no_key_is_left_in_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    transport = Recording(path, InMemoryTransport(ScriptedModel(["There is none."]).faults))
+
+    async def main() -> None:
+        there = Provider(name="openai", base_url="http://m.invalid/v1", api_key="none", transport=transport)
+        async with Runtime(providers=[there]):
+            await run(AGENT, "Is there none?")
+
+    run_virtual(main())
+    assert "There is none." in path.read_text()
 
 
 def test_limits_and_requests_to_wait_are_kept(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agentrt import Agent, Provider, Runtime, run, tool
 from agentrt.errors import ProviderFailed, SettingInvalid
+from agentrt.local.handler import Cut, Request
 from agentrt.local.wire import serve
 from agentrt.testing import (
     InMemoryTransport,
@@ -205,6 +206,19 @@ def test_a_connection_breaks_again_where_it_broke(tmp_path: Path) -> None:
     assert replay.left == []
 
 
+def test_an_exchange_that_broke_breaks_where_it_broke(tmp_path: Path) -> None:
+    async def main() -> None:
+        request = Request("POST", "/v1/x", {}, b'{"a": 1}')
+        with pytest.raises(Cut, match="ConnectError: nobody there"):
+            await Replay(written(tmp_path, {"a": 1}, status=0, broke="ConnectError: nobody there"))(request)
+        answer = await Replay(written(tmp_path, {"a": 1}, broke="ReadError: gone"))(request)
+        assert await anext(answer.body) == b"ok"
+        with pytest.raises(Cut, match="ReadError: gone"):
+            await anext(answer.body)
+
+    run_virtual(main())
+
+
 def test_faults_stand_before_a_recording_too(recording: Path) -> None:
     troubled = Faults(Replay(recording)).then(faults.status(503))
     assert run_virtual(ask(InMemoryTransport(troubled))) == "Three are left."
@@ -228,9 +242,9 @@ def test_a_file_that_is_no_recording_is_named_with_its_line(recording: Path) -> 
         recorded(recording)
 
 
-def written(folder: Path, request: Any) -> Path:
+def written(folder: Path, request: Any, *, status: int = 200, broke: str = "") -> Path:
     path = folder / "r.jsonl"
-    one = {"method": "POST", "url": "http://m.invalid/v1/x", "request": request, "status": 200}
+    one = {"method": "POST", "url": "http://m.invalid/v1/x", "request": request, "status": status, "broke": broke}
     path.write_text(json.dumps({**one, "body": [{"at": 0.0, "text": "ok"}]}) + "\n")
     return path
 

@@ -174,7 +174,7 @@ def test_an_async_function_runs_nowhere_but_on_the_loop(run_in: Any) -> None:
 
 
 def test_a_plain_function_never_runs_on_the_loop() -> None:
-    with pytest.raises(ToolInvalid, match='run_in="loop", but its function is a plain one; .*write "async def"'):
+    with pytest.raises(ToolInvalid, match=r'run_in="loop", but its function is a plain one; .*write "async def"'):
         tool(price, run_in="loop")
     with pytest.raises(ToolInvalid, match='run_in="loop", but'):
         replace(tool(price), run_in="loop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -227,7 +228,7 @@ def test_who_waited_for_a_place_keeps_the_pace_after_that_and_never_begins_in_a_
     world = run_virtual(main())
     begins = [began for _, began in world.began]
     assert world.most == 2
-    assert all(later - earlier >= 0.499 for earlier, later in zip(begins, begins[1:], strict=False))
+    assert all(later - earlier >= 0.499 for earlier, later in itertools.pairwise(begins))
     assert [name for name, _ in world.began] == list("abcdef")
 
 

@@ -178,6 +178,32 @@ def test_whatever_else_blocks_is_told_with_the_tools_in_flight(kennel: Kennel) -
     assert line_of(Kennel.block, "wait(30)") in warning
 
 
+def test_a_tool_is_not_named_for_what_others_do_before_it(kennel: Kennel, monkeypatch: pytest.MonkeyPatch) -> None:
+    current, asked = asyncio.current_task, threading.Event()
+
+    def ask(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Task[Any] | None:
+        task = current(loop)
+        if threading.current_thread() in lookers():
+            asked.set()
+        return task
+
+    monkeypatch.setattr(asyncio, "current_task", ask)
+
+    async def first() -> None:
+        assert asked.wait(30)
+
+    async def second() -> None:
+        kennel.block()
+
+    async def main() -> None:
+        watchdog = Watchdog(0.3)
+        await asyncio.wait([watched(watchdog, first(), "first"), watched(watchdog, second(), "second")])
+
+    asyncio.run(main())
+    (warning,) = kennel.warnings
+    assert warning.startswith("the event loop has been blocked")
+
+
 def test_a_task_that_a_tool_started_counts_as_the_tool(kennel: Kennel) -> None:
     async def child() -> None:
         kennel.block()
