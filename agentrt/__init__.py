@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agentrt.configuration.config import Configuration
     from agentrt.errors import (
         AgentrtError,
+        GuardrailTripped,
+        OutputInvalid,
         ProviderError,
         ProviderExhausted,
         ProviderRefused,
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
         ProviderUnreachable,
         RunFailed,
         ToolError,
+        Tripped,
     )
     from agentrt.gate.limits import Limits
     from agentrt.gate.redis_leases import RedisLeases
+    from agentrt.guardrails import guardrail
     from agentrt.ingesting import ingest
     from agentrt.messages import Answer, ImagePart, TextPart, UserMessage
     from agentrt.model.answers import raise_for_provider
@@ -55,8 +59,10 @@ __all__ = [
     "Context",
     "ContextWindow",
     "Denied",
+    "GuardrailTripped",
     "ImagePart",
     "Limits",
+    "OutputInvalid",
     "Price",
     "Provider",
     "ProviderError",
@@ -72,9 +78,11 @@ __all__ = [
     "TextPart",
     "Tool",
     "ToolError",
+    "Tripped",
     "UserMessage",
     "as_tool",
     "correlation",
+    "guardrail",
     "ingest",
     "raise_for_provider",
     "run",
@@ -93,8 +101,10 @@ _HOME = {
     "Context": "agentrt.toolbox.context",
     "ContextWindow": "agentrt.windows",
     "Denied": "agentrt.runs.decisions",
+    "GuardrailTripped": "agentrt.errors",
     "ImagePart": "agentrt.messages",
     "Limits": "agentrt.gate.limits",
+    "OutputInvalid": "agentrt.errors",
     "Price": "agentrt.prices",
     "Provider": "agentrt.providers",
     "ProviderError": "agentrt.errors",
@@ -110,9 +120,11 @@ _HOME = {
     "TextPart": "agentrt.messages",
     "Tool": "agentrt.toolbox.define",
     "ToolError": "agentrt.errors",
+    "Tripped": "agentrt.errors",
     "UserMessage": "agentrt.messages",
     "as_tool": "agentrt.subagents",
     "correlation": "agentrt.trace",
+    "guardrail": "agentrt.guardrails",
     "ingest": "agentrt.ingesting",
     "raise_for_provider": "agentrt.model.answers",
     "run": "agentrt.verbs",

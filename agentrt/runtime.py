@@ -301,7 +301,7 @@ class Runtime:
         ports = self._supplies.ports(agent, agent.budget)
         self._taking.add(run_id)
         try:
-            taken = await take_over(self._journal, run_id, agent.name)
+            taken = await take_over(self._journal, run_id, agent.name, decisions)
         finally:
             self._taking.remove(run_id)
         started = taken.started

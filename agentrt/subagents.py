@@ -40,7 +40,7 @@ def as_tool(
         ToolInvalid: a name that is none.
     """
 
-    async def ask(context: Context[D], question: str) -> str:
+    async def ask(context: Context[D], question: str) -> Any:
         options: dict[str, Any] = {} if budget is None else {"budget": budget}
         async with stream(agent, question, deps=context.deps, metadata=context.metadata, **options) as running:
             async for event in running:
@@ -55,7 +55,7 @@ def as_tool(
             raise ToolError(
                 f"{agent.name} waits for a person, about {calls}; its run is {answer.run_id}", code="waiting"
             )
-        return str(answer.output)
+        return answer.output
 
     ask.__doc__ = (
         f"{description or agent.description or f'Ask {agent.name}.'}\n\nArgs:\n    question: All it needs to know."

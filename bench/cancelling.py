@@ -1,9 +1,9 @@
 """How soon a cancel is through: `python -m bench.cancelling`.
 
 The provider, a process of its own, notes when a client closes a connection in mid-reply; both processes read the same
-monotonic clock. So many runs are active all the time, each streaming its text; one after the other is cancelled and
-replaced by a new one. Then runs are cancelled whose tools take some time to clean up: what counts is how much later
-than that their `RunEnded` is there. At last all runs are cancelled at once.
+monotonic clock. So many runs are active all the time, each streaming 20 tokens a second; one after the other is
+cancelled and replaced by a new one. Then runs are cancelled whose tools take some time to clean up: what counts is how
+much later than that their `RunEnded` is there. At last all runs are cancelled at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def tidy(n: int) -> str:
     return str(n)
 
 
-STREAMS: Agent[Any] = Agent(name="streams", model="bench:trickle-1000")
+STREAMS: Agent[Any] = Agent(name="streams", model="bench:trickle-pause-50")
 WORKS: Agent[Any] = Agent(name="works", model="bench:turns-1-calls-2", tools=[tidy])
 
 

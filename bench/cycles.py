@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from agentrt import Agent, Provider, Runtime, stream, tool
 from agentrt.errors import RunCancelled
@@ -64,8 +64,8 @@ async def cycle(base_url: str, journal: Path) -> None:
 async def settled(wanted: Callable[[dict[str, int]], bool]) -> dict[str, int]:
     """What is held once that is as it should be, or after five seconds."""
     until = time.monotonic() + 5.0
-    while not wanted(now := held()) and time.monotonic() < until:
-        await asyncio.sleep(0.02)  # a thread that was told to end does so in its own time
+    while not wanted(now := held()) and time.monotonic() < until:  # noqa: ASYNC110 - threads end in their own time
+        await asyncio.sleep(0.02)
     return now
 
 
@@ -94,7 +94,7 @@ def main() -> None:
         began, size = time.monotonic(), psutil.Process().memory_info().rss
         before, after = asyncio.run(cycles(base_url, arguments.times))
         grown = (psutil.Process().memory_info().rss - size) / 2**20
-    print(f"{arguments.times} cycles, {time.monotonic() - began:.0f} s; {grown:.1f} MiB more than at the very beginning")
+    print(f"{arguments.times} cycles, {time.monotonic() - began:.0f} s; {grown:.1f} MiB more than in the beginning")
     for what, number in before.items():
         print(f"{what:>12}: {number} before, {after[what]} after")
     if before != after:

@@ -3,8 +3,9 @@
 It must never be the bottleneck, so it is an `asyncio.Protocol` over bytes made beforehand. The reply
 follows from the request: a model named "turns-5-tokens-20" asks for one call of `tool` until the
 conversation holds five results, then answers with twenty tokens; "calls-10" asks for ten calls at once, and
-"wait-10" lets every reply begin after 10 ms. "trickle-1000" answers with tokens 10 ms apart, for as long as
-the client listens; when a client closes such a connection, the clock of `time.monotonic` is put into the log.
+"wait-10" lets every reply begin after 10 ms. "trickle-1000" answers with tokens 10 ms apart and
+"trickle-pause-50" with tokens 50 ms apart, for as long as the client listens; when a client closes such a connection,
+the clock of `time.monotonic` is put into the log.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class Wire(asyncio.Protocol):
             body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
             if b'"trickle' in body:
                 self._transport.write(HEAD)
-                self._drip()
+                pause = re.search(rb'"trickle-pause-(\d+)', body)
+                self._drip(int(pause[1]) / 1e3 if pause else 0.01)
             else:
                 wanted = wishes(body)
                 whole = HEAD + reply(body, wanted) + TAIL
@@ -96,9 +98,9 @@ class Wire(asyncio.Protocol):
                 else:
                     self._transport.write(whole)
 
-    def _drip(self) -> None:
+    def _drip(self, pause: float) -> None:
         self._transport.write(TOKEN)
-        self._trickle = asyncio.get_running_loop().call_later(0.01, self._drip)
+        self._trickle = asyncio.get_running_loop().call_later(pause, self._drip, pause)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._trickle is not None:

@@ -1,7 +1,7 @@
 """Long campaigns against what must never happen: `python -m bench.soak NAME [--seeds N] [--seconds S]`.
 
-`chunks` are replies in pieces, `gate` contended gates, `runs` whole worlds on the virtual clock, `steps` scenes that are
-cut short at each of their steps, `kills` processes that are killed.
+`chunks` are replies in pieces, `gate` contended gates, `runs` whole worlds on the virtual clock, `steps` scenes that
+are cut short at each of their steps, `kills` processes that are killed.
 
 A campaign is one function: it is given a seed, does one round of what the seed says, raises if a promise was broken,
 and tells what it did, by name and number. The same seed is the same round: one that failed can be run alone, with
@@ -52,7 +52,7 @@ def failing(campaign: Campaign, seeds: range, seconds: float, done: Counter[str]
             failed.append(seed)
             print(f"seed {seed} failed:\n{traceback.format_exc()}", file=sys.stderr)
         if done["seeds"] == 1:
-            gc.freeze()  # what is loaded by now stays: whoever collects garbage after each seed need not look at it again
+            gc.freeze()  # what is loaded by now stays: who collects garbage after each seed need not look at it
     return failed
 
 

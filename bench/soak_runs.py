@@ -8,13 +8,13 @@ from tests.simulation.plan import plan_of
 from tests.simulation.simulation import lived
 
 
-def runs(seed: int) -> Counter[str]:
-    """One world, on the virtual clock.
+def runs(seed: int, *, collect: bool = True) -> Counter[str]:
+    """One world, on the virtual clock. `collect`: see `lived`.
 
     Raises:
         AssertionError: a fact was lost, doubled or shown too early, a deed done before its fact or twice, something
             was left behind; see `tests/simulation/invariants.py`.
     """
-    world = lived(plan_of(seed), collect=True)
+    world = lived(plan_of(seed), collect=collect)
     assert not world.complaints, "\n".join((*world.complaints, "what was logged:", *world.log))
     return world.done

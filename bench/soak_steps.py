@@ -40,8 +40,8 @@ ALL = [(scene, way) for scene in SCENES for way in WAYS]
 """A seed is a place in this list."""
 
 
-def steps(seed: int) -> Counter[str]:
-    """One scene, cut in one way at every step.
+def steps(seed: int, *, collect: bool = True) -> Counter[str]:
+    """One scene, cut in one way at every step. `collect`: see `lived`.
 
     Raises:
         AssertionError: names the scene, the way and the step at which something was wrong.
@@ -51,7 +51,7 @@ def steps(seed: int) -> Counter[str]:
     step, in_time = 0, 1
     while in_time:
         step += 1
-        world = lived(WAYS[way](SCENES[scene], step), collect=True)
+        world = lived(WAYS[way](SCENES[scene], step), collect=collect)
         assert not world.complaints, "\n".join(
             (f"{scene}; {way} at step {step}:", *world.complaints, "what was logged:", *world.log)
         )

@@ -8,6 +8,7 @@ from functools import partial
 
 from agentrt.events import MessageAdded, ModelReplied
 from agentrt.messages import AssistantMessage, ToolCall, Usage
+from agentrt.runs.around import on_loop
 from agentrt.runs.ask import ask_model
 from agentrt.runs.carried import Carried
 from agentrt.runs.execute import execute, key_of
@@ -56,10 +57,12 @@ async def _moves(run: Carried) -> End | Rest:
                     return End("failed", "internal", "a call ended without a result")
             case Rest() as move:
                 if not await run.control.awake():
+                    run.control.closing = True
                     return move
             case End() as move:
                 end = await settled(run) if move.outcome == "success" else move
-                if end is not None:
+                if end is not None and not (end.outcome == "success" and run.record.state.steered):
+                    run.control.closing = True
                     return end
 
 
@@ -69,7 +72,8 @@ async def _ready(run: Carried, move: Move) -> Move:
         if over := run.order.ledger.overdrawn():
             return End("budget", "budget_exceeded", f"the run has used up its budget: {over}")
         state = run.record.state
-        run.role = await run.roles.of(state.agent if isinstance(move, AskModel) else state.speaker)
+        name = state.agent if isinstance(move, AskModel) else state.speaker
+        run.role = await run.roles.of(name, partial(on_loop, run))
     return move
 
 

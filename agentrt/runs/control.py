@@ -16,14 +16,19 @@ from contextlib import asynccontextmanager, contextmanager
 
 from agentrt.messages import ToolCall
 from agentrt.runs.intents import returned, stopped_alone
+from agentrt.runs.ledger import Ledger
 from agentrt.runs.record import Record
 
 
 class Control:
-    """One for each run, on the run's loop. `running` are the calls that run now, each with its task."""
+    """One for each run, on the run's loop. `running` are the calls that run now, each with its task; `closing` says
+    that the last move has been made: nothing that is said can change it any more.
+    """
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, ledger: Ledger) -> None:
+        self.closing = False
         self._record = record
+        self._ledger = ledger
         self._asking: asyncio.Timeout | None = None
         self.running: dict[str, tuple[ToolCall, Task[None]]] = {}
         self._attending = 0
@@ -88,6 +93,7 @@ class Control:
         """Wait until the call waits for nobody, and say so; or until the run is to rest, or to stop."""
         while call_id in self._record.state.waiting:
             if not await self._stays():
+                self.changed()  # what holds for this call holds for the others that wait
                 return False
         return True
 
@@ -108,7 +114,7 @@ class Control:
             self._news = self._news or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._news)
         finally:
-            self._put_off(self._record.deadline)
+            self._put_off(None if self._record.state.resting else self._record.deadline)
         return True
 
     def _put_off(self, at: float | None) -> None:
@@ -121,5 +127,5 @@ class Control:
         if asked is None or record.failure is not None or record.state.ended is not None:
             return
         if any(call.id == one.id for one in record.state.open_calls):
-            record.happened(returned(call, stopped_alone(asked)))
+            record.happened(returned(call, stopped_alone(asked), self._ledger.taken(call.id)))
             self.changed()

@@ -52,7 +52,7 @@ from agentrt.runs.order import Order, Ports
 from agentrt.runs.past import Past
 from agentrt.runs.record import Record
 from agentrt.runs.roles import AgentFailed, Roles
-from agentrt.runs.state import RunState
+from agentrt.runs.state import RunState, fold
 from agentrt.runs.takeover import Taken
 
 logger = logging.getLogger(__name__)
@@ -90,19 +90,18 @@ class Run(Generic[O_co]):
         self._record = Record(order.run_id, ports.journal, ports.now)
         if taken is not None:
             self._record.go_on(taken.epoch, taken.facts)
-            for decision in decisions:
-                decided(self.state, decision)  # who decides what cannot be decided is told before anything begins
         self._interrupted = self.state.started
         roles = Roles(order, ports)
         role = roles.at_first(self.state.speaker or self.state.agent or order.agent.name)
         order.ledger.open(order.budget, lambda: self.state.usage)
-        self._control = Control(self._record)
+        self._control = Control(self._record, order.ledger)
         self._run = Carried(order, ports, self._record, self._control, roles, role)
         self._begun = False
         self._asked: list[Fact] = []  # before it has begun
         self._carrier: Task[End | Rest] | None = None
         self._cancelled: str | None = None
         self._suspended = False
+        self._rests = False
         self._thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
         self._ended: Future[None] = self._loop.create_future()
@@ -180,7 +179,8 @@ class Run(Generic[O_co]):
         said = UserMessage(message) if isinstance(message, str) else message
         if not said.content:
             raise SettingInvalid("steer: the message is empty; expected a text or a UserMessage")
-        if self._over or self._cancelled is not None or self.state.stop is not None:
+        closing = self._over or self._control.closing
+        if closing or self._cancelled is not None or self.state.stop is not None:
             raise SettingInvalid(f"run {self.run_id} is over or about to be: there is nobody to hear that")
         self._say(Steered(message=said, when=when))
         if when == "now":
@@ -194,9 +194,9 @@ class Run(Generic[O_co]):
         Raises:
             SettingInvalid: no such call waits for that, or the run rests: then `Runtime.resume` takes decisions.
         """
-        if self._over:
+        if self._over or self._control.closing:
             raise SettingInvalid(f"run {self.run_id} does not go on here; if it rests: Runtime.resume(decisions=[...])")
-        self._say(decided(self.state, decision, by))
+        self._say(decided(fold(self._asked, self.state) if not self._begun else self.state, decision, by))
         self._control.changed()
 
     def attend(self) -> AbstractContextManager[None]:
@@ -319,7 +319,7 @@ class Run(Generic[O_co]):
         move = carrier.result()
         if isinstance(move, End):
             return move
-        self._record.tell(RunRested(call_ids=tuple(call.id for call in self.state.open_calls)))
+        self._rests = True
         return None
 
     async def _carried(self) -> End | Rest:
@@ -368,6 +368,9 @@ class Run(Generic[O_co]):
 
     async def _leave(self) -> None:
         """Write no end. A run that was still to begin does so, or nobody could resume it."""
+        if self._rests:
+            await self._record.settled()
+            self._record.tell(RunRested(call_ids=tuple(call.id for call in self.state.open_calls)))
         if self._record.failure is None and not self._begun and self._taken is None:
             await self._begin(await self._past.previous(), RunState())
 

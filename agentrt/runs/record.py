@@ -31,6 +31,7 @@ class Record:
         self._journal = journal
         self._now = now
         self._seq = 0
+        self._last: Future[None] | None = None
 
     @property
     def deadline(self) -> float:
@@ -57,7 +58,7 @@ class Record:
         self._seq += 1
         fact = replace(fact, epoch=self.epoch, seq=self._seq, at=self._now())
         self.state = apply(self.state, fact)
-        kept = self._journal.append(self._run_id, self.epoch, fact)
+        kept = self._last = self._journal.append(self._run_id, self.epoch, fact)
         self.feed.tell(fact, kept)
         if kept.done():
             self._judge(kept)
@@ -83,6 +84,11 @@ class Record:
             JournalFailed: it could not be; nothing may be done upon it.
         """
         await self.acknowledged(self.happened(fact))
+
+    async def settled(self) -> None:
+        """Wait until all that happened is kept; raises as `keep` does."""
+        if self._last is not None:
+            await self.acknowledged(self._last)
 
     async def acknowledged(self, kept: Future[None]) -> None:
         """Wait until a fact that happened is kept; raises as `keep` does."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +22,9 @@ from agentrt.toolbox.context import Context
 from agentrt.toolbox.registry import Registry
 
 logger = logging.getLogger(__name__)
+
+OnLoop = Callable[[str, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+"""Awaits users' code under a name, and lets go of it if it will not stop."""
 
 _NOTHING = msgspec.Raw(b'{"type":"object","properties":{},"additionalProperties":false}')
 
@@ -46,8 +50,8 @@ class Roles:
         instructions = agent.instructions if isinstance(agent.instructions, str) else ""
         return self._role(agent, instructions, agent.registry)
 
-    async def of(self, name: str) -> Role:
-        """The role of that agent.
+    async def of(self, name: str, on_loop: OnLoop) -> Role:
+        """The role of that agent. What it awaits of the users' is awaited by `on_loop`.
 
         Raises:
             AgentFailed: a function that makes part of it failed.
@@ -55,9 +59,11 @@ class Roles:
         """
         if name not in self._made:
             agent = self._agent(name)
-            instructions = await self._called(agent, "instructions", agent.instructions)
+            instructions = await self._called(agent, "instructions", agent.instructions, on_loop)
             registry = (
-                Registry(await self._called(agent, "tools", agent.tools)) if callable(agent.tools) else agent.registry
+                Registry(await self._called(agent, "tools", agent.tools, on_loop))
+                if callable(agent.tools)
+                else agent.registry
             )
             for tool in registry:
                 if tool.provider is not None:
@@ -91,7 +97,7 @@ class Roles:
             specs=(*registry.specs, *(_spec(tool, other) for tool, other in handoffs.items())),
         )
 
-    async def _called(self, agent: Agent[Any], what: str, made: Any) -> Any:
+    async def _called(self, agent: Agent[Any], what: str, made: Any, on_loop: OnLoop) -> Any:
         """What it is, or what the user's function makes of the context."""
         if not callable(made):
             return made
@@ -101,7 +107,7 @@ class Roles:
         )
         try:
             result = made(context)
-            return await result if inspect.isawaitable(result) else result
+            return await on_loop(f"{agent.name} {what}", lambda _: result) if inspect.isawaitable(result) else result
         except Exception as error:
             text = f'the {what} of agent "{agent.name}" could not be made; the log of run {order.run_id} says more'
             raise AgentFailed(text) from error

@@ -11,7 +11,8 @@ from agentrt.errors import JournalFailed, SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.journal import Journal
 from agentrt.messages import ToolCall
-from agentrt.runs.state import fold
+from agentrt.runs.decisions import Decision, decided
+from agentrt.runs.state import RunState, apply, fold
 
 logger = logging.getLogger(__name__)
 
@@ -24,20 +25,21 @@ class Taken(msgspec.Struct, frozen=True):
     facts: Sequence[Fact]
 
 
-async def take_over(journal: Journal, run_id: str, agent: str) -> Taken:
-    """Become the owner of an unfinished run of the agent with that name.
+async def take_over(journal: Journal, run_id: str, agent: str, decisions: Sequence[Decision] = ()) -> Taken:
+    """Become the owner of an unfinished run of the agent with that name, about whose calls these decisions are.
 
     Raises:
-        SettingInvalid: there is no such run, it has ended, or it is another agent's; its owner keeps it.
+        SettingInvalid: there is no such run, it has ended, it is another agent's, or it does not wait for one of the
+            decisions; its owner keeps it.
         JournalFailed: it cannot be read or taken.
     """
-    _check(run_id, await journal.read(run_id), agent)  # first: to take it is to stop whoever carries it
+    _check(run_id, await journal.read(run_id), agent, decisions)  # first: to take it is to stop whoever carries it
     epoch = await journal.take(run_id)
     facts = await journal.read(run_id)
-    return Taken(epoch, _check(run_id, facts, agent), facts)
+    return Taken(epoch, _check(run_id, facts, agent, decisions), facts)
 
 
-def _check(run_id: str, facts: Sequence[Fact], agent: str) -> RunStarted:
+def _check(run_id: str, facts: Sequence[Fact], agent: str, decisions: Sequence[Decision]) -> RunStarted:
     started = facts[0] if facts else None
     if not isinstance(started, RunStarted):
         raise SettingInvalid(f'the journal has no run "{run_id}"')
@@ -45,6 +47,9 @@ def _check(run_id: str, facts: Sequence[Fact], agent: str) -> RunStarted:
         raise SettingInvalid(f'run "{run_id}" has ended ({ended.outcome}): there is nothing to resume')
     if started.agent != agent:
         raise SettingInvalid(f'run "{run_id}" is of agent "{started.agent}"; the agent given is "{agent}"')
+    state = fold(facts) if decisions else RunState()
+    for decision in decisions:
+        state = apply(state, decided(state, decision))
     return started
 
 

@@ -83,8 +83,14 @@ def excerpt(whole: str, offset: int, limit: int, call_id: str = "") -> str:
     text = data[begin:end].decode()
     if end == len(data):
         return text
-    more = call_id and f"; read_result(call_id={msgspec.json.encode(call_id).decode()}, offset={end}) has more"
+    more = call_id and f"; {_of(call_id)}, offset={end}) has more"
     return f"{text}\n[cut here: {len(data) - end:,} of {len(data):,} bytes are left out{more}]"
+
+
+def renamed(text: str, was: str, call_id: str) -> str:
+    """A text that was cut for the call `was`, as another call that shares its result shows it."""
+    kept, cut, line = text.rpartition("\n[cut here: ")
+    return kept + cut + line.replace(_of(was), _of(call_id), 1) if cut else text
 
 
 def is_cut(message: Message) -> bool:
@@ -92,6 +98,10 @@ def is_cut(message: Message) -> bool:
     if not isinstance(message, ToolMessage) or not message.content.endswith(" has more]"):
         return False
     return "\n[cut here: " in message.content[-200:] and READ_RESULT.name in message.content[-200:]
+
+
+def _of(call_id: str) -> str:
+    return f"{READ_RESULT.name}(call_id={msgspec.json.encode(call_id).decode()}"
 
 
 def _between_characters(data: bytes, place: int) -> int:

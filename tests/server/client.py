@@ -16,10 +16,12 @@ class View:
 
     question: list[str] = field(default_factory=list[str])
     texts: dict[str, str] = field(default_factory=dict[str, str])
+    steered: set[str] = field(default_factory=set[str])  # those of `texts` that were said into the run
     reasoning: dict[str, str] = field(default_factory=dict[str, str])
     calls: dict[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
     results: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     activities: dict[str, tuple[str, Json]] = field(default_factory=dict[str, tuple[str, Json]])
+    customs: dict[str, Any] = field(default_factory=dict[str, Any])
     steps: set[str] = field(default_factory=set[str])
     end: Json | None = None
 
@@ -30,7 +32,7 @@ class View:
     def conversation(self) -> tuple[object, ...]:
         """All but how it came about: what the journal's facts alone tell too."""
         end = {key: value for key, value in (self.end or {}).items() if key != "metadata"}
-        return self.question, self.texts, self.calls, self.results, end
+        return self.question, self.texts, self.steered, self.calls, self.results, end
 
     def _run_started(self, event: Json) -> None:
         self._messages(event["input"]["messages"])
@@ -47,6 +49,9 @@ class View:
         self.steps.remove(event["stepName"])
 
     def _text_message_start(self, event: Json) -> None:
+        if event.get("role") == "user":
+            assert event["metadata"] == {"agentrt": {"steer": True}}
+            self.steered.add(event["messageId"])
         self.texts.setdefault(event["messageId"], "")
 
     def _text_message_content(self, event: Json) -> None:
@@ -81,9 +86,12 @@ class View:
 
     def _messages_snapshot(self, event: Json) -> None:
         self.question, self.texts, self.reasoning, self.calls, self.results = [], {}, {}, {}, {}
+        self.steered = set()
         self._messages(event["messages"])
 
     def _custom(self, event: Json) -> None:
+        if event["name"] in {"agentrt.handoff", "agentrt.context", "agentrt.cost"}:
+            self.customs[event["name"]] = event["value"]
         if event["name"] == "agentrt.rewind":
             gone = event["value"]["messageId"]
             self.texts.pop(gone, None)
@@ -93,6 +101,9 @@ class View:
     def _messages(self, messages: list[Json]) -> None:
         for message in messages:
             match message["role"]:
+                case "user" if message.get("metadata") == {"agentrt": {"steer": True}}:
+                    self.steered.add(message["id"])
+                    self.texts[message["id"]] = message["content"]
                 case "user":
                     self.question.append(message["content"])
                 case "assistant":

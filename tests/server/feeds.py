@@ -1,30 +1,40 @@
-"""Feeds of runs as they can happen: made by hypothesis, in the order in which ask.py, carry.py and owner.py tell."""
+"""Feeds of runs as they can happen: made by hypothesis, in the order in which the rooms of runs tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentrt.events import (
     AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
     ArgumentsDelta,
     CallAttempted,
     CancelAsked,
+    ClientAsked,
+    ContextTrimmed,
     Fact,
     FellBack,
     GateWaited,
+    HandedOff,
+    MessageAdded,
     ModelReplied,
     Outcome,
+    OutputRejected,
     ReasoningDelta,
     Retrying,
     Rewound,
     RunEnded,
+    RunRested,
     RunResumed,
     RunStarted,
+    Steered,
+    Summarised,
     TextDelta,
     ToolProgress,
     ToolReturned,
@@ -40,12 +50,17 @@ RUN = "alice/r1"
 TURNS = 3
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+Step = Callable[[str, str], None]
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
 
 
 class _Cut(Exception):
-    """The feed has as many events as it was to have."""
+    """The feed has as many events as it was to have, or the run rests."""
+
+
+class _Interrupted(Exception):
+    """The reply is cut, because somebody said something."""
 
 
 @dataclass
@@ -90,7 +105,11 @@ class Life:
 
     def done(self) -> bool:
         state = self.state
-        if state.turns and not state.calls and isinstance(state.messages[-1], AssistantMessage):
+        answered = state.turns and not state.calls and isinstance(state.messages[-1], AssistantMessage)
+        if answered and not state.steered:
+            if state.turns < TURNS and not self.draw(st.integers(0, 3)):
+                self.tell(OutputRejected(message="Not of that form."))
+                return False
             self.tell(RunEnded(outcome="success", usage=state.usage))
         elif state.turns >= TURNS:
             self.stop("budget")
@@ -99,8 +118,19 @@ class Life:
     # ---- a turn of the model ---------------------------------------------------------------------
 
     def turn(self) -> None:
+        for message in self.state.steered:
+            self.tell(MessageAdded(message=message))
+        try:
+            self.ask()
+        except _Interrupted:
+            self.cut_reply()
+
+    def ask(self) -> None:
         turn = self.state.turns + 1
         message_id = f"{RUN}:m{turn}"
+        if self.draw(st.booleans()):
+            self.tell(Summarised(text="They spoke.", covers=2, usage=Usage(input_tokens=5, usd=0.01)))
+            self.tell(ContextTrimmed(before=900, after=300, shortened=1, summarised=2))
         attempts = self.draw(st.integers(1, 3))
         for attempt in range(1, attempts + 1):
             self.wait(None)
@@ -118,7 +148,7 @@ class Life:
         if not self.shown:
             message = AssistantMessage(content="said at once")
         finish: FinishReason = "tool_calls" if message.tool_calls else "stop"
-        usage = Usage(input_tokens=10, output_tokens=2, requests=1)
+        usage = Usage(input_tokens=10, output_tokens=2, requests=1, usd=self.draw(st.sampled_from([0.0, 0.125])))
         self.tell(ModelReplied(message_id=message_id, message=message, finish=finish, usage=usage, model="scripted-1"))
         self.shown = False
 
@@ -128,6 +158,8 @@ class Life:
         text, arguments = "", dict[str, str]()
         for kind, piece in self.draw(st.lists(st.tuples(st.sampled_from("ttrab"), TEXTS), max_size=8)):
             self.shown = True
+            if not self.draw(st.integers(0, 19)):
+                self.steer("now")
             if kind == "t":
                 text += piece
                 self.tell(TextDelta(message_id=message_id, text=piece))
@@ -149,18 +181,77 @@ class Life:
             self.tell(GateWaited(provider="openai", reason="rate", waited=0.0, eta=eta, call_id=call_id))
             self.tell(GateWaited(provider="openai", reason="rate", waited=0.2, eta=0.0, call_id=call_id))
 
+    def steer(self, when: Literal["next_step", "now"]) -> None:
+        """Somebody says something; now is to cut the reply that arrives."""
+        self.tell(Steered(message=UserMessage(self.draw(st.sampled_from(["Shorter!", "And B?"]))), when=when))
+        if when == "now":
+            raise _Interrupted
+
+    def cut_reply(self) -> None:
+        """What was shown of the text is kept."""
+        self.shown = False
+        message_id, text = shown_text(self.events)
+        if text:
+            message, usage = AssistantMessage(content=text), Usage(requests=1, estimated=True)
+            self.tell(ModelReplied(message_id=message_id, message=message, finish="cancelled", usage=usage))
+
     # ---- tools -----------------------------------------------------------------------------------
 
     def tools(self) -> None:
-        """The calls, side by side: the steps of all in one random order."""
-        between = st.lists(st.sampled_from([self.say, self.cite, self.queue]), max_size=3)
-        left = {call.id: [self.start, *self.draw(between), self.end] for call in self.state.open_calls}
+        """The calls, side by side: the steps of all in one random order; rest, if only people could go on."""
+        left = {call.id: self.steps(call.id) for call in self.state.open_calls}
         names = {call.id: call.name for call in self.state.open_calls}
         while left:
+            if self.state.resting and self.draw(st.booleans()):
+                self.tell(RunRested(call_ids=tuple(left)))
+                raise _Cut
             call_id = self.draw(st.sampled_from(sorted(left)))
             left[call_id].pop(0)(call_id, names[call_id])
             if not left[call_id]:
                 del left[call_id]
+
+    def steps(self, call_id: str) -> list[Step]:
+        """What will become of a call: it runs, with or without an approval, or the client runs it, or none of that."""
+        state = self.state
+        if call_id in state.handed_out:
+            return [self.end]
+        runs: list[Step] = [self.start, *self.draw(self.between), self.end]
+        answers: list[list[Step]] = [[self.approve, *runs], [self.deny], [self.stop_call]]
+        if call_id in state.waiting:
+            return self.draw(st.sampled_from(answers))
+        asked: list[Step] = [self.ask_for_approval, *self.draw(st.sampled_from(answers))]
+        given: list[Step] = [self.hand_out, self.end]
+        stopped: list[Step] = [self.start, self.stop_call]
+        return self.draw(st.sampled_from([runs, runs, asked, given, stopped, [self.hand_over]]))
+
+    @property
+    def between(self) -> st.SearchStrategy[list[Step]]:
+        return st.lists(st.sampled_from([self.say, self.cite, self.queue, self.listen]), max_size=3)
+
+    def ask_for_approval(self, call_id: str, name: str) -> None:
+        arguments = self.draw(st.sampled_from(['{"of": "A"}', "no JSON"]))
+        self.tell(ApprovalAsked(call_id=call_id, name=name, arguments=arguments))
+
+    def approve(self, call_id: str, _name: str) -> None:
+        self.tell(ApprovalGiven(call_id=call_id, approved=True, by=self.draw(st.sampled_from([None, "ada"]))))
+
+    def deny(self, call_id: str, name: str) -> None:
+        self.tell(ApprovalGiven(call_id=call_id, approved=False, reason="too much", by="ada"))
+        self.tell(ToolReturned(call_id=call_id, name=name, status="denied", content="no", code="denied"))
+
+    def hand_out(self, call_id: str, name: str) -> None:
+        self.tell(ClientAsked(call_id=call_id, name=name, arguments="{}"))
+
+    def hand_over(self, call_id: str, name: str) -> None:
+        self.tell(HandedOff(agent="poet"))
+        self.tell(ToolReturned(call_id=call_id, name=name, status="ok", content="over"))
+
+    def stop_call(self, call_id: str, name: str) -> None:
+        self.tell(CancelAsked(reason="slow", call_id=call_id))
+        self.tell(ToolReturned(call_id=call_id, name=name, status="cancelled", content="stopped", code="cancelled"))
+
+    def listen(self, _call_id: str, _name: str) -> None:
+        self.steer("next_step")
 
     def start(self, call_id: str, name: str) -> None:
         self.tell(ToolStarted(call_id=call_id, name=name, arguments="{}", idempotency_key=f"{RUN}:{call_id}"))
@@ -179,27 +270,29 @@ class Life:
     def end(self, call_id: str, name: str) -> None:
         status = self.draw(st.sampled_from(["ok", "error", "timeout", "cancelled"]))
         code = None if status == "ok" else f"tool_{status}"
-        self.tell(ToolReturned(call_id=call_id, name=name, status=status, content="42", code=code, seconds=0.1))
+        usage = self.draw(st.sampled_from([None, Usage(input_tokens=7, usd=0.5)]))
+        returned = ToolReturned(call_id=call_id, name=name, status=status, content="42", code=code, seconds=0.1)
+        self.tell(replace(returned, usage=usage))
 
     # ---- how it is cut ---------------------------------------------------------------------------
+
+    @property
+    def rests(self) -> bool:
+        return isinstance(self.events[-1], RunRested)
 
     def stop(self, outcome: Outcome) -> None:
         """The owner closes the run; see owner.py."""
         self.until = 10_000
         if outcome == "cancelled":
             self.tell(CancelAsked(reason="user"))
-        message_id, text = shown_text(self.events)
-        if text:
-            usage = Usage(requests=1, estimated=True)
-            partial = AssistantMessage(content=text)
-            self.tell(ModelReplied(message_id=message_id, message=partial, finish="cancelled", usage=usage))
+        self.cut_reply()
         for call in self.state.open_calls:
             self.tell(ToolReturned(call_id=call.id, name=call.name, status="cancelled", content="stopped"))
         code = {"deadline": "run_timeout", "budget": "budget_exceeded", "failed": "provider_unavailable"}.get(outcome)
         self.tell(RunEnded(outcome=outcome, code=code, message="secret", usage=self.state.usage))
 
     def die(self) -> None:
-        """The process dies; what is in the journal is carried on by another."""
+        """The process dies, or the run rests; what is in the journal is carried on by another."""
         self.shown = False
         self.events[:] = self.facts
         self.epoch += 1
@@ -213,13 +306,13 @@ def facts(events: Iterable[AnyEvent]) -> list[Fact]:
 
 @st.composite
 def lives(draw: Draw, *, dies: bool | None = None) -> Life:
-    """A run up to some moment: still going on, ended by itself, stopped, or resumed after its process died."""
+    """A run up to some moment: going on, ended by itself, stopped, at rest, or resumed after that or a death."""
     life = Life(draw, until=draw(st.integers(1, 60)))
     ended = life.live()
     if not ended and (draw(st.booleans()) if dies is None else dies):
         life.die()
         life.until = len(life.events) + draw(st.integers(0, 60))
         ended = life.live()
-    if not ended and draw(st.booleans()):
+    if not ended and not life.rests and draw(st.booleans()):
         life.stop(draw(st.sampled_from(["cancelled", "failed", "deadline", "budget"])))
     return life

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentrt.events import AnyEvent, ModelReplied, RunEnded, ToolReturned
+from agentrt.events import AnyEvent, ApprovalGiven, MessageAdded, ModelReplied, RunEnded, RunRested, ToolReturned
 from agentrt.server.agui import Mapper
 from agentrt.server.log import Log
 from tests.server.client import Client, View, seen
@@ -67,19 +67,32 @@ def test_a_stream_is_valid_wherever_the_run_is_cut_and_shows_what_the_feed_tells
         elif isinstance(event, ToolReturned):
             assert view.results[event.call_id] == (event.content, event.status)
             assert view.activities[f"tool:{event.call_id}"][1]["state"] == event.status
+        elif isinstance(event, ApprovalGiven):
+            state = "approved" if event.approved else "denied"
+            assert view.activities[f"approval:{event.call_id}"][1]["state"] == state
+        elif isinstance(event, RunRested):
+            assert view.end is not None and view.end["outcome"]["type"] == "interrupt"
+            waiting = [one["toolCallId"] for one in view.end["outcome"]["interrupts"]]
+            assert waiting == list(event.call_ids)
+            states = {view.activities[f"tool:{call_id}"][1]["state"] for call_id in waiting}
+            assert states <= {"waiting", "client"}
         elif isinstance(event, RunEnded):
             assert view.end is not None
             assert view.calls.keys() == view.results.keys()
-            still = {"queued", "rate_limited", "running", "retrying"}
+            still = {"queued", "rate_limited", "running", "retrying", "waiting", "client", "stopping", "pending"}
             assert not still & {content.get("state") for _, content in view.activities.values()}
+    said = [event.message.content for event in life.events if isinstance(event, MessageAdded)]
+    assert [text for id_, text in view.texts.items() if id_ in view.steered] == said
+    assert round(view.customs.get("agentrt.cost", {"usd": 0})["usd"], 6) == round(life.state.usage.usd, 6)
 
 
 @often
 @given(lives())
 def test_facts_alone_make_a_valid_stream_of_the_same_conversation(life: Life) -> None:
-    if not isinstance(life.events[-1], RunEnded):
+    if not life.rests and not isinstance(life.events[-1], RunEnded):
         life.stop("cancelled")
-    whole, redrawn = seen(mapped(life.events)), mapped([*facts(life.events)])
+    rest = life.events[-1:] if life.rests else []
+    whole, redrawn = seen(mapped(life.events)), mapped([*facts(life.events), *rest])
 
     assert_valid(redrawn)
     void = whole.calls.keys() - seen(redrawn).calls.keys()  # cut off before the model had finished them
@@ -173,11 +186,11 @@ def test_the_lives_are_of_every_kind() -> None:
     def look(life: Life) -> None:
         found.update(type(event).__name__ for event in life.events)
         last = life.events[-1]
-        found.add(last.outcome if isinstance(last, RunEnded) else "going on")
+        found.add(last.outcome if isinstance(last, RunEnded) else "resting" if life.rests else "going on")
 
     look()
     assert found >= {kind.__name__ for kind in AnyEvent.__args__}
-    assert found >= {"success", "failed", "cancelled", "deadline", "budget", "going on"}
+    assert found >= {"success", "failed", "cancelled", "deadline", "budget", "resting", "going on"}
 
 
 def test_views_differ_where_something_else_is_to_be_seen() -> None:

@@ -78,7 +78,7 @@ def kept(acknowledged: Sequence[Fact], facts: Sequence[Fact]) -> Complaints:
         yield f"acknowledged were {_short(acknowledged)}; there is {_short(facts)}"
 
 
-def in_turn(facts: Sequence[Fact]) -> Complaints:
+def in_turn(facts: Sequence[Fact]) -> Complaints:  # noqa: C901 - one case for each fact
     """A call is intended, then has its one result, before the model speaks again or the run ends.
 
     It has one intent an epoch, always under one key. No id is used for two calls.
@@ -176,7 +176,7 @@ def watched(events: Sequence[AnyEvent], acknowledged: Sequence[Fact], *, after: 
         yield f"a reader behind {after} saw {_short(facts)}; acknowledged were {_short(due)}"
 
 
-def redrawn(events: Iterable[AnyEvent]) -> Complaints:
+def redrawn(events: Iterable[AnyEvent]) -> Complaints:  # noqa: C901 - one case for each event
     """Text that was shown is the text of the fact that follows, or was taken back."""
     shown: dict[str, str] = {}
     for event in events:

@@ -73,7 +73,7 @@ class Plan:
     seed: int
     asked: tuple[Asked, ...]
     lives: tuple[Life, ...] = (Life(),)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     windows: tuple[Window, ...] = ()
     faults: float = 0.0
     """The part of all requests that meets a fault."""
@@ -88,14 +88,17 @@ BAD = ("", "{", "[1]", '{"seconds": "long"}', '{"seconds": 1}{"seconds": 2}', '{
 HOWS: tuple[How, ...] = ("now", "after_tools", "after_turn", "call", "steer", "steer now")
 
 
-def _a_call(random: Random, place: int) -> ToolCall:
+NAMES = (
+    "look", "look", "post", "post", "pay", "pay", "pay", "send", "slow", "paced", "plain", "tell", "stubborn",
+    "careful", "fail", "crm", "crm", "find", "delegate", "within", "nobody", "bad",
+    "lined", "lined", "again", "known", "quiet", "count", "sign", "sign", "pick",
+)  # fmt: skip
+
+
+def _a_call(random: Random, place: int) -> ToolCall:  # noqa: C901, PLR0911, PLR0912 - one case for each tool
     """Ids are the provider's: many count from zero in every reply, and some say one twice."""
     call_id = random.choice(("", f"call_{place}", f"call_{place}", "call_0"))
-    name = random.choice(
-        ("look", "look", "post", "post", "pay", "pay", "pay", "send", "slow", "paced", "plain", "tell", "stubborn")
-        + ("careful", "fail", "crm", "crm", "find", "delegate", "within", "nobody", "bad")
-        + ("lined", "lined", "again", "known", "quiet", "count", "sign", "sign", "pick")
-    )
+    name = random.choice(NAMES)
     seconds = random.choice(SECONDS)
     match name:
         case "look" | "post" | "pay" | "send" | "slow" | "paced" | "careful" | "lined" | "sign":

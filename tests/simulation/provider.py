@@ -1,4 +1,4 @@
-"""A provider that fails in every way on the lists: the gate's table of refusals, and the replies of the conformance table.
+"""A provider that fails in every way on the lists: the gate's table of refusals, the conformance table of replies.
 
 Each way is a fault by its name. A simulated provider draws one for some of its requests; `FAULTS` is all that it draws
 from.

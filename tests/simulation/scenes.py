@@ -25,6 +25,7 @@ def asking(*calls: ToolCall, then: Reply = TEXT) -> tuple[Reply, ...]:
 
 
 LOOK, POST, PAY = (call(name, seconds=0.01) for name in ("look", "post", "pay"))
+WAYS_TO_FAIL = ("value", "tool", "exit", "cancel", "group", "other")
 SIDE_BY_SIDE = asking(LOOK, call("pay", seconds=0.02))
 TURNS: dict[str, tuple[Reply, ...]] = {
     "text": (TEXT,),
@@ -38,7 +39,7 @@ TURNS: dict[str, tuple[Reply, ...]] = {
     "side by side": SIDE_BY_SIDE,
     "five at once": asking(LOOK, POST, PAY, call("send", seconds=0.02), call("tell", times=3, seconds=0.01)),
     "three batches": (*asking(LOOK), *asking(POST), *asking(PAY)),
-    "one id for all": (*asking(call("pay", call_id="c")), *asking(call("look", call_id="c"), call("pay", call_id="c"))),
+    "one id for all": (*asking(call("pay", call_id="c")), *asking(call("look", call_id="c"), PAY)),
     "a tool that times out": asking(call("slow", seconds=2.0)),
     "a tool that tells": asking(call("tell", times=4, seconds=0.0)),
     "a plain function": asking(call("plain", times=2), LOOK),
@@ -46,7 +47,7 @@ TURNS: dict[str, tuple[Reply, ...]] = {
     "a stubborn tool that ends in time": asking(call("stubborn", seconds=1.0)),
     "a stubborn tool that does not": asking(call("stubborn", seconds=3.0), LOOK),
     "a careful tool": asking(call("careful", seconds=0.02), PAY),
-    "tools that fail": asking(*(call("fail", how=how) for how in ("value", "tool", "exit", "cancel", "group", "other"))),
+    "tools that fail": asking(*(call("fail", how=how) for how in WAYS_TO_FAIL)),
     "no such tool": asking(call("nobody"), PAY),
     "no such arguments": asking(ToolCall("", "pay", "{"), ToolCall("", "crm", "[]"), LOOK),
     "a tool through a gate": asking(call("crm", fails=[], seconds=0.01)),
@@ -105,12 +106,15 @@ def _plans() -> Iterator[tuple[str, Plan]]:
     yield "it is late while it writes", _plan((LONG,), deadline=0.06)
     yield "it is late while tools run", _plan(asking(call("pay", seconds=3.0)), deadline=0.5)
     yield "its reader is slow", _plan(SIDE_BY_SIDE, pause=0.02)
-    yield "somebody is there to decide", _plan(asking(call("sign", seconds=0.01), call("pick", question="?")), attended=True)
+    asked = asking(call("sign", seconds=0.01), call("pick", question="Which?"))
+    yield "somebody is there to decide", _plan(asked, attended=True)
     yield "it was resumed", _plan(SIDE_BY_SIDE, lives=(Life(dies_at=4), Life()))
     yield "it was resumed twice", _plan(SIDE_BY_SIDE, lives=(Life(dies_at=3), Life(0.004, dies_at=3), Life()))
 
 
-def _plan(*turns: tuple[Reply, ...], begins: float = 0.0, agent: str = "clerk", pause: float = 0.0, **said: Any) -> Plan:
+def _plan(
+    *turns: tuple[Reply, ...], begins: float = 0.0, agent: str = "clerk", pause: float = 0.0, **said: Any
+) -> Plan:
     """Runs side by side, each of these turns. What is said of a plan goes there, what is said of a run to all runs."""
     attended = bool(said.pop("attended", False))
     of_plan = {name: said.pop(name) for name in ("limits", "windows", "first", "lives") if name in said}

@@ -38,9 +38,9 @@ class Till:
             return
         facts = self._desk.disk.acknowledged.get(ctx.run_id, [])
         epoch = facts[-1].epoch if facts else 0
-        of_call = [fact for fact in facts if isinstance(fact, ToolStarted | ToolReturned) and fact.call_id == ctx.call_id]
-        intended = any(isinstance(fact, ToolStarted) and fact.epoch == epoch for fact in of_call)
-        settled = any(isinstance(fact, ToolReturned) for fact in of_call)
+        mine = [fact for fact in facts if isinstance(fact, ToolStarted | ToolReturned) and fact.call_id == ctx.call_id]
+        intended = any(isinstance(fact, ToolStarted) and fact.epoch == epoch for fact in mine)
+        settled = any(isinstance(fact, ToolReturned) for fact in mine)
         self.book.deeds.append(Deed(name, ctx.run_id, ctx.call_id, ctx.idempotency_key, intended, settled))
 
 

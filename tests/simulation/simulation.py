@@ -1,8 +1,8 @@
-"""A world in which a plan comes true, on a virtual clock; `lived` gives what was wrong with it.
+"""A plan comes true, on a virtual clock; `lived` gives the world that came of it, and what was wrong with it.
 
-The world is what outlives a process: the disk, the book of deeds, the provider. A process is a `Runtime` with its
-clients. One process after the other lives in the same loop, so the clock goes on; when one dies, its journal fails
-whatever comes, its deeds count for nothing, and what is left of it is cleared away before the next begins.
+A process is a `Runtime` with its clients. One process after the other lives in the same loop, so the clock goes on;
+when one dies, its journal fails whatever comes, its deeds count for nothing, and what is left of it is cleared away
+before the next begins.
 """
 
 from __future__ import annotations
@@ -11,197 +11,35 @@ import asyncio
 import gc
 import logging
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
 
-from agentrt import Limits, Provider, Runtime
+from agentrt import Runtime
 from agentrt.errors import JournalFailed, RunFailed, SettingInvalid
 from agentrt.events import (
     AnyEvent,
     ApprovalAsked,
     ClientAsked,
     Fact,
-    ModelReplied,
     RunEnded,
-    RunResumed,
-    RunStarted,
 )
 from agentrt.messages import ToolCall
 from agentrt.runs.decisions import Approved, Decision, Denied, Returned
 from agentrt.runs.owner import Run
-from agentrt.runs.state import RunState, fold
-from agentrt.testing import InlineThreads, InMemoryTransport, Limited, ScriptedModel, assert_no_leaks, call, reply, run_virtual
-from agentrt.testing.faults import none
+from agentrt.testing import (
+    InlineThreads,
+    assert_no_leaks,
+    run_virtual,
+)
 from agentrt.testing.virtual import VirtualLoop
 from agentrt.verbs import run as run_verb
 from agentrt.verbs import stream
-from tests.simulation import invariants
-from tests.simulation.journal import Desk, Disk
+from tests.simulation.journal import Desk
 from tests.simulation.plan import Asked, Cut, How, Life, Plan
-from tests.simulation.provider import FAULTS, drawn
-from tests.simulation.shop import AGENTS, READS, REPEATABLE, STRAGGLERS, Book, Till
-
-GRACE = 2.0
-"""Seconds that tools have to clean up."""
-
-SLACK = 0.5
-"""Seconds that the journal may need on top, to be told of all ends."""
-
-WALL = 1_700_000_000.0
-"""Seconds since 1970 when the loop's clock shows 0: the clock of the wall goes with it, from one process to the next."""
-
-HAND = (reply("Well.", calls=[call("look"), call("pay", seconds=0.01)], pieces=2), reply("Handed over.", pause=0.01))
-"""What the model says to an agent that a tool asked."""
-
-
-class World:
-    """What outlives the processes, and the complaints about all of them."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.disk = Disk()
-        self.book = Book()
-        self.complaints: list[str] = []
-        self.log: list[str] = []
-        self.done: Counter[str] = Counter()
-        self.cancelled: set[str] = set()
-        self.never: set[str] = set()  # cancelled before they began
-        self.asked = {one.name: one for one in plan.asked}
-        self.model = ScriptedModel(self.script)
-        chance = Random(f"{plan.seed}: faults")
-        for name in plan.first:
-            self.model.faults.then(FAULTS[name](chance) if name else none)
-        self.model.faults.afterwards(drawn(chance, plan.faults, lambda name: self.done.update((f"fault {name}",))))
-
-    def script(self, asked: dict[str, Any]) -> Any:
-        """The turn that follows from the conversation: by who asked last, and what was answered since."""
-        turns, answered = HAND, 0
-        for message in reversed(asked["messages"]):
-            if message["role"] == "assistant":
-                answered += 1
-            elif message["role"] == "user":
-                asked_for = self.asked.get(message["content"])
-                turns = asked_for.turns if asked_for else HAND
-                break
-        return turns[min(answered, len(turns) - 1)]
-
-    def providers(self) -> list[Provider]:
-        handler = Limited(self.model.faults, *self.plan.windows) if self.plan.windows else self.model.faults
-        transport = InMemoryTransport(handler)
-
-        def provider(name: str, limits: Limits) -> Provider:
-            return Provider(
-                name=name, base_url="http://m.invalid/v1", limits=limits, profile="openai", transport=transport
-            )
-
-        return [
-            provider("model", self.plan.limits),
-            provider("backup", Limits()),
-            provider("crm", Limits(concurrency=2)),
-        ]
-
-    def cut(self, in_time: bool) -> None:
-        """A run or a process was told to end; in time, if it had not ended."""
-        self.done["cuts" if in_time else "cuts that came too late"] += 1
-
-    def complain(self, complaints: Iterable[str], of: str = "") -> None:
-        self.complaints += (f"{of}: {complaint}" if of else complaint for complaint in complaints)
-
-    def facts(self, run_id: str) -> list[Fact]:
-        return list(self.disk._facts.get(run_id, {}).values())
-
-    def agent_of(self, run_id: str) -> str:
-        """The name of the agent that the run is of."""
-        started = self.facts(run_id)[0]
-        return started.agent if isinstance(started, RunStarted) else ""
-
-    def chain(self, run_id: str) -> list[str]:
-        """A run, the one that it goes on from, and so on."""
-        chain = [run_id]
-        while (facts := self.facts(chain[-1])) and isinstance(facts[0], RunStarted) and facts[0].previous:
-            if facts[0].previous in chain:
-                self.complain([f"its conversation bites its tail: {chain}"], run_id)
-                break
-            chain.append(facts[0].previous)
-        return chain
-
-    def before(self, run_id: str) -> RunState:
-        """The state in which a run began: what its conversation had come to."""
-        said = RunState()
-        for previous in reversed(self.chain(run_id)[1:]):
-            state = fold(self.facts(previous), said)
-            said = RunState(messages=state.transcript, summary=state.summary)
-        return said
-
-    # ---- when a process is over, and when all is ------------------------------------------------------------
-
-    def after_life(self, process: Process) -> None:
-        """Look at what the process left, and at what its clients saw of it."""
-        for run_id, acknowledged in self.disk.acknowledged.items():
-            self.complain(invariants.kept(acknowledged, self.facts(run_id)), run_id)
-        self.complain(invariants.all_back(process.runtime.statistics()))
-        for run in process.runs:
-            facts = self.facts(run.run_id)
-            if facts and not process.desk.dead and isinstance(facts[-1], RunEnded) and run.epoch == facts[-1].epoch:
-                self.complain(self._folds(facts, run), run.run_id)
-                self.complain(invariants.valid(run.state.messages), run.run_id)
-        for run, after, events in process.seen:
-            acknowledged = [fact for fact in self.disk.acknowledged.get(run.run_id, ()) if fact.epoch <= run.epoch]
-            self.complain(invariants.watched(events, acknowledged, after=after), run.run_id)
-            if after == 0:
-                self.complain(invariants.redrawn(events), run.run_id)
-
-    async def in_the_end(self) -> None:
-        """Every run that was asked for has ended, once and well."""
-        rows = await self.disk.runs()
-        for missing in {one.name for one in self.plan.asked} - {row.run_id for row in rows} - self.never:
-            self.complain([f"{missing} never began"])
-        for row in rows:
-            facts = self.facts(row.run_id)
-            for check in (
-                invariants.numbered,
-                invariants.ended_once,
-                invariants.in_turn,
-                invariants.never_internal,
-            ):
-                self.complain(check(facts), row.run_id)
-            self.complain(invariants.prompt(facts, GRACE + SLACK), row.run_id)
-            self.complain(self._rightly_ended(facts), row.run_id)
-            self.complain(invariants.valid(fold(facts, self.before(row.run_id)).messages), row.run_id)
-            self.done["runs"] += 1
-            self.done["facts"] += len(facts)
-            self.done["resumptions"] += sum(isinstance(fact, RunResumed) for fact in facts)
-            if isinstance(facts[-1], RunEnded):
-                self.done[f"ended as {facts[-1].outcome}"] += 1
-        self.complain(invariants.facts_before_deeds(self.book.deeds, READS))
-        self.complain(invariants.once(self.book.deeds, REPEATABLE))
-        self.done["deeds"] += len(self.book.deeds)
-
-    def _folds(self, facts: list[Fact], run: Run) -> Iterator[str]:
-        """`invariants.folds`, as far as the conversation before can be known from the journal.
-
-        Who ends in line never knew it; and a run before that rested has said more since, maybe.
-        """
-        had_turn = any(isinstance(fact, ModelReplied) for fact in facts) or len(run.state.messages) > 1
-        rested = any(
-            isinstance(fact, ApprovalAsked | ClientAsked) for one in self.chain(run.run_id)[1:] for fact in self.facts(one)
-        )
-        if not (had_turn and rested):
-            yield from invariants.folds(facts, self.before(run.run_id) if had_turn else RunState(), run.state)
-
-    def _rightly_ended(self, facts: list[Fact]) -> Iterator[str]:
-        started, ended = facts[0], facts[-1]
-        if not isinstance(started, RunStarted) or not isinstance(ended, RunEnded):
-            return
-        if ended.outcome == "cancelled" and started.run_id in self.asked and started.run_id not in self.cancelled:
-            yield "it was cancelled, and nobody asked for that"
-        if ended.outcome == "deadline" and ended.at < started.ends_at - 1e-3:
-            yield f"its deadline passed {started.ends_at - ended.at:g} s early"
-        if not set(ended.stragglers) <= STRAGGLERS:
-            yield f"stragglers {ended.stragglers}"
+from tests.simulation.shop import AGENTS, STRAGGLERS, Till
+from tests.simulation.world import GRACE, WALL, World
 
 
 class Process:
@@ -244,7 +82,7 @@ class Process:
                     self.runtime._epoch = WALL
                     crowd, over = loop.create_task(self._crowd()), loop.create_task(self.over.wait())
                     if self.life.cut is not None:
-                        _at(self.life.cut, self._end)
+                        _at(self.life.cut, lambda: self._end(crowd))
                     await asyncio.wait([crowd, over], return_when=asyncio.FIRST_COMPLETED)
                     over.cancel()
                     self.leaving = True
@@ -253,9 +91,9 @@ class Process:
             await crowd
             self.world.after_life(self)
 
-    def _end(self) -> None:
-        """The process ends before its runs do, if any is left."""
-        self.world.cut(bool(self.runtime._runs))
+    def _end(self, crowd: asyncio.Task[None]) -> None:
+        """The process ends, in time if its clients have not all been served."""
+        self.world.cut(not crowd.done())
         if self.life.by == "death":
             self.desk.die()
         self.over.set()
@@ -287,7 +125,7 @@ class Process:
             return
         verb = group.create_task(self._by_verb(asked) if asked.by == "verb" else self._by_stream(asked))
         self._cut(verb, asked)
-        while (begun := self.runtime.find(asked.name)) is None and not verb.done():
+        while (begun := self.runtime.find(asked.name)) is None and not verb.done():  # noqa: ASYNC110 - a step or two
             await asyncio.sleep(0)
         if begun is None and verb.cancelled():
             self.world.never.add(asked.name)

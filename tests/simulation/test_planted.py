@@ -16,7 +16,7 @@ from agentrt.gate.gate import Gate
 from agentrt.gate.grant import Grant
 from agentrt.gate.visit import Visit, Waiter
 from agentrt.messages import ToolMessage
-from agentrt.runs import carry, perform, state
+from agentrt.runs import ask, carry, perform, state
 from agentrt.runs.ask import Turn
 from agentrt.runs.feed import Feed
 from agentrt.runs.record import Record
@@ -91,7 +91,7 @@ def test_a_fact_after_its_deed_is_found(monkeypatch: Patch) -> None:
 
 
 def test_a_swallowed_cancel_is_found(monkeypatch: Patch) -> None:
-    ask_model = carry.ask_model
+    ask_model = ask.ask_model
 
     async def deaf(*given: Any, **said: Any) -> None:
         asking = asyncio.create_task(ask_model(*given, **said))

@@ -52,6 +52,15 @@ def test_a_tool_that_is_silent_for_too_long_is_timed_out_and_awaited() -> None:
     assert cleaned == [8.5]
 
 
+def test_a_tool_that_never_says_anything_is_silent_from_its_beginning() -> None:
+    @tool(timeout=60, idle_timeout=5)
+    async def mute(context: Context) -> None:
+        await asyncio.sleep(30)
+
+    outcome = call(mute)
+    assert (outcome.content, outcome.seconds) == ('"mute" was silent for 5 s and was stopped', 5.0)
+
+
 @pytest.mark.parametrize("sign", ["heartbeat", "emit", "emit_soon"])
 def test_whoever_gives_signs_of_life_may_take_all_of_the_timeout(sign: str) -> None:
     @tool(timeout=60, idle_timeout=5)

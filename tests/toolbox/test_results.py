@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentrt.errors import ToolError
 from agentrt.messages import ToolMessage, UserMessage
-from agentrt.toolbox.results import READ_RESULT, ReadResult, asked_for, excerpt, fit, is_cut
+from agentrt.toolbox.results import READ_RESULT, ReadResult, asked_for, excerpt, fit, is_cut, renamed
 
 texts = st.text(st.sampled_from("aü€😀\n"))
 
@@ -62,6 +62,13 @@ def test_from_any_place_an_excerpt_begins_with_the_character_there(text: str, of
     before = next(place for place in range(offset, -1, -1) if data[place] & 0xC0 != 0x80)
     assert piece
     assert data[before:].startswith(piece.encode())
+
+
+def test_a_result_that_is_shared_names_the_call_that_shows_it() -> None:
+    text = 'read_result(call_id="c1") ' * 9
+    assert renamed(fit(text, 60, "c1"), "c1", 'c"2') == fit(text, 60, 'c"2')
+    for other in (text, fit(text, 60), fit(text, 60, "c3")):
+        assert renamed(other, "c1", "c2") == other
 
 
 def test_behind_the_end_there_is_nothing_and_it_says_so() -> None:

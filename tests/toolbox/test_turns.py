@@ -267,6 +267,23 @@ def test_a_cancel_at_any_step_gives_the_place_to_the_next() -> None:
             run_virtual(main(count, second))
 
 
+def test_who_is_cancelled_while_it_waits_for_the_pace_gives_its_place_back() -> None:
+    async def main() -> None:
+        world = World(concurrency=2, rate=(1, 10))
+        tasks = [asyncio.create_task(world.call(name)) for name in "abc"]
+        await asyncio.sleep(2)
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks)
+        places = world.caller._lanes[world.tool].places
+        assert places is not None
+        await places.take()
+        await places.take()
+        assert not places.free()
+
+    run_virtual(main())
+
+
 def test_a_wait_that_is_cancelled_is_told_as_over() -> None:
     async def main() -> list[Any]:
         world = World(concurrency=1)
