@@ -16,6 +16,9 @@ from agentrt.errors import SettingInvalid
 Api = Literal["chat", "responses", "messages"]
 """OpenAI's Chat Completions, which nearly everybody understands; OpenAI's Responses; Anthropic's Messages."""
 
+Schemas = Literal["always", "without_tools", "never"]
+"""When a provider holds its models to a schema; where it does not, they are told of it by their instructions."""
+
 ToolProtocol = Literal["native", "json_schema"]
 """How tools are offered: in the API's own way, or as a schema that the text of the reply must follow."""
 
@@ -48,6 +51,7 @@ class Profile:
         encrypted_reasoning: Models, by patterns as in "o[1-9]*", that must be asked to send their reasoning along,
             encrypted, so that they get it back; others would refuse to be asked (Responses).
         tools: How it is offered tools.
+        schemas: When it holds a reply to a schema; otherwise the instructions describe the form.
         windows: Seconds to which its rate-limit headers refer, by what they limit ("requests", "tokens"); where
             nothing is said, the period of the provider's `Limits`.
 
@@ -70,6 +74,7 @@ class Profile:
     with_calls: tuple[str, ...] = ()
     encrypted_reasoning: tuple[str, ...] = ()
     tools: ToolProtocol = "native"
+    schemas: Schemas = "always"
     windows: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
@@ -82,7 +87,7 @@ class Profile:
             check_address(self.base_url, "Profile")
 
     def _check_words(self) -> None:
-        for name, words in (("api", Api), ("max_tokens", Bound), ("tools", ToolProtocol)):
+        for name, words in (("api", Api), ("max_tokens", Bound), ("tools", ToolProtocol), ("schemas", Schemas)):
             if (said := getattr(self, name)) not in get_args(words):
                 expected = " or ".join(f'"{word}"' for word in get_args(words))
                 raise SettingInvalid(f"Profile({name}={said!r}): expected {expected}")
@@ -158,6 +163,7 @@ PROFILES: Mapping[str, Profile] = {
         max_tokens="max_tokens",
         given_back=frozenset({"reasoning_content"}),
         with_calls=("reasoning_content",),
+        schemas="never",  # json_schema is answered by 400 (llm-exe#662, inspect_ai#4916)
     ),
     "fireworks": Profile(
         base_url="https://api.fireworks.ai/inference/v1", key_env="FIREWORKS_API_KEY", max_tokens="max_tokens"
@@ -190,7 +196,12 @@ PROFILES: Mapping[str, Profile] = {
         given_back=_NOTHING,
     ),
     # Takes no notice of max_completion_tokens (ollama#7125).
-    "ollama": Profile(base_url="http://127.0.0.1:11434/v1", base_url_env="OLLAMA_BASE_URL", max_tokens="max_tokens"),
+    "ollama": Profile(
+        base_url="http://127.0.0.1:11434/v1",
+        base_url_env="OLLAMA_BASE_URL",
+        max_tokens="max_tokens",
+        schemas="without_tools",  # with a schema it calls no tools (ollama#11185, ollama-python#546)
+    ),
     # The blocks of reasoning go back as they came (openrouter.ai, reasoning-tokens).
     "openrouter": Profile(
         base_url="https://openrouter.ai/api/v1",

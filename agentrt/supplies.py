@@ -89,7 +89,8 @@ class Supplies:
     def _candidate(self, name: str) -> Candidate:
         service = self.service(name)
         if name not in self._known:
-            self._known[name] = Candidate(name, service.model, service.gate, price_of(name, self._prices))
+            schemas, price = service.provider.traits.schemas, price_of(name, self._prices)
+            self._known[name] = Candidate(name, service.model, service.gate, price, schemas)
         return self._known[name]
 
 

@@ -398,6 +398,7 @@ OTHERS = {
     "given_back": frozenset({"reasoning"}),
     "allowed_hosts": ("app.example.org",),
     "compression": "deflate",
+    "schemas": "never",
 }
 """What such a field may be instead of its default; of numbers that is one more."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from agentrt.journal.journal import Journal
 from agentrt.messages import Message, ToolSpec, Usage
 from agentrt.model.model import Model
 from agentrt.prices import Price, cost
+from agentrt.profiles import Schemas
 from agentrt.providers import Provider
 from agentrt.runs.chain import Fork
 from agentrt.runs.gauge import Gauge
@@ -70,10 +71,6 @@ class Order:
 
 ENCLOSING: ContextVar[Order | None] = ContextVar("agentrt_order", default=None)
 """The order of the run whose tool the caller is, or was: the run may have ended."""
-
-
-Schemas = Literal["always", "without_tools", "never"]
-"""When a provider holds its models to a schema; where it does not, they are told of it by their instructions."""
 
 
 @dataclass(frozen=True)

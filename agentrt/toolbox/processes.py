@@ -180,6 +180,8 @@ class _Slot:
     def _perform(self, call: _Call) -> str | BaseException:
         if self._worker is not None and not self._worker.alive():
             self._bury()
+        if call.cancelled():
+            return ""  # nobody hears it
         try:
             worker = self._worker = self._worker or _Worker()
         except OSError as error:
