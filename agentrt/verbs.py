@@ -9,7 +9,7 @@ from typing import Any, Generic, Unpack, overload
 from typing_extensions import TypeVar
 
 from agentrt.agent import Agent
-from agentrt.errors import SettingInvalid
+from agentrt.errors import RunFailed, SettingInvalid
 from agentrt.events import StopMode, When
 from agentrt.messages import Answer, Message, O_co, UserMessage
 from agentrt.runs.asked import RunOptions
@@ -97,8 +97,17 @@ async def run(
         JournalFailed: a fact could not be kept, so the run went no further.
         ConfigurationError: something cannot work as written.
     """
+    own = options.get("runtime") is None and Runtime.current() is None
     async with stream(agent, input, deps=deps, **options) as running:
-        return await running.answer()
+        answer = await running.answer()
+    if own and answer.waiting:
+        raise RunFailed(
+            "the run waits for a person, and the Runtime that was opened for this call alone is gone with it; "
+            "write `async with Runtime(journal=...)` around, and go on by `Runtime.resume`",
+            answer=answer,
+            reason="waiting",
+        )
+    return answer
 
 
 @overload

@@ -153,7 +153,8 @@ def _complaint_of(value: Any) -> Complaint:
             said = cast("dict[str, Any]", value)
             codes = dict.fromkeys(str(said[key]) for key in ("code", "type", "status") if said.get(key))
             text = next((str(said[key]) for key in ("message", "detail") if said.get(key)), str(said))
-            sizes = ", ".join(f"{key} {said[key]}" for key in ("n_prompt_tokens", "n_ctx") if said.get(key))  # llama.cpp
+            # llama.cpp's server tells the sizes beside the message.
+            sizes = ", ".join(f"{key} {said[key]}" for key in ("n_prompt_tokens", "n_ctx") if said.get(key))
             return Complaint(excerpt(", ".join(codes)), excerpt(f"{text} ({sizes})" if sizes else text))
         case _:
             return Complaint("", excerpt(str(value)))

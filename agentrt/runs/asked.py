@@ -10,7 +10,7 @@ from typing import Any, TypedDict, get_args
 
 from agentrt.agent import Agent, Budget
 from agentrt.errors import SettingInvalid
-from agentrt.events import Priority
+from agentrt.events import Priority, StopMode, When
 from agentrt.messages import (
     AssistantMessage,
     ImagePart,
@@ -130,6 +130,34 @@ def as_messages(input: str | Sequence[Message], before: Sequence[Message]) -> tu
     if open_calls:
         raise SettingInvalid(f"tool calls without a ToolMessage behind them: {', '.join(sorted(open_calls))}")
     return conversation
+
+
+def as_said(message: object, when: object) -> UserMessage:
+    """What is said into a run.
+
+    Raises:
+        SettingInvalid: nothing, or nothing that a user can say; or at no time that there is.
+    """
+    if when not in get_args(When):
+        raise SettingInvalid(f"steer: when={when!r:.80}; expected {' or '.join(map(repr, get_args(When)))}")
+    said = UserMessage(message) if isinstance(message, str) else message
+    if not isinstance(said, UserMessage) or not said.content:
+        raise SettingInvalid(f"steer: expected a text or a UserMessage that is not empty, and got {message!r:.80}")
+    (checked,) = as_messages([said], ())
+    assert isinstance(checked, UserMessage)
+    return checked
+
+
+def as_mode(mode: object, reason: object) -> None:
+    """See that a cancel says how, and why if it does.
+
+    Raises:
+        SettingInvalid: it does not.
+    """
+    if mode not in get_args(StopMode):
+        raise SettingInvalid(f"cancel: mode={mode!r:.80}; expected {' or '.join(map(repr, get_args(StopMode)))}")
+    if not isinstance(reason, str):
+        raise SettingInvalid(f"cancel: reason={reason!r:.80}; expected a text")
 
 
 def _all_messages(given: object, name: str) -> tuple[Message, ...]:

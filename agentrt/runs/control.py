@@ -43,8 +43,11 @@ class Control:
             self._asking.reschedule(asyncio.get_running_loop().time())
 
     def stop_call(self, call_id: str) -> None:
-        """Stop one call that runs. What becomes of it is a fact once it has stopped."""
-        if call_id in self.running:
+        """Stop one call. What becomes of it is a fact once it has stopped."""
+        waiting = next((call for call in self._record.state.open_calls if call.id == call_id), None)
+        if call_id not in self.running and waiting is not None and call_id in self._record.state.waiting:
+            self._land(waiting)  # since before the run was taken up
+        elif call_id in self.running:
             call, task = self.running[call_id]
             if not task.done() and not task.cancelling():
                 task.cancel()

@@ -43,6 +43,7 @@ def decided(state: RunState, decision: Decision, by: str | None = None) -> Fact:
     Raises:
         SettingInvalid: no such call waits for that.
     """
+    _check(decision, by)
     call = _waiting(state, decision)
     match decision:
         case Approved():
@@ -55,6 +56,14 @@ def decided(state: RunState, decision: Decision, by: str | None = None) -> Fact:
             return ToolReturned(call_id=call.id, name=call.name, status=status, content=content, code=code)  # type: ignore[arg-type]
         case _:
             assert_never(decision)
+
+
+def _check(decision: object, by: object) -> None:
+    if not isinstance(decision, Decision):
+        raise SettingInvalid(f"expected Approved(...), Denied(...) or Returned(...), and got {decision!r:.80}")
+    text = decision.content if isinstance(decision, Returned) else getattr(decision, "reason", "")
+    if not (isinstance(decision.call_id, str) and isinstance(text, str) and isinstance(by, str | None)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SettingInvalid(f"expected texts, and got {decision!r:.80} by {by!r:.80}")
 
 
 def _waiting(state: RunState, decision: Decision) -> ToolCall:

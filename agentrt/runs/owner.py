@@ -41,6 +41,7 @@ from agentrt.errors import (
 from agentrt.events import CancelAsked, Fact, RunRested, Steered, StopMode, When
 from agentrt.messages import Answer, O_co, UserMessage
 from agentrt.runs.around import MiddlewareFailed
+from agentrt.runs.asked import as_mode, as_said
 from agentrt.runs.carried import Carried
 from agentrt.runs.carry import carry
 from agentrt.runs.control import Control
@@ -87,7 +88,7 @@ class Run(Generic[O_co]):
         self._past = past
         self._taken = taken
         self._decisions = decisions
-        self._record = Record(order.run_id, ports.journal, ports.now)
+        self._record = Record(order.run_id, ports.journal, ports.now, self._failed)
         if taken is not None:
             self._record.go_on(taken.epoch, taken.facts)
         self._interrupted = self.state.started
@@ -138,6 +139,7 @@ class Run(Generic[O_co]):
         and asks the model no more; `after_turn` also lets the model finish its reply, and runs the calls in it. A
         run whose model then has answered is a success. What was said first counts, but for what stops it sooner.
         """
+        as_mode(mode, reason)
         if self._elsewhere(lambda: self.cancel(reason, mode=mode)) or self._over:
             return
         if not self._begun:
@@ -161,6 +163,7 @@ class Run(Generic[O_co]):
         Raises:
             SettingInvalid: the run has no such call, or it has a result already. Not from another thread.
         """
+        as_mode("now", reason)
         if self._elsewhere(lambda: self.cancel_call(call_id, reason)):
             return
         if self._over or not any(call.id == call_id for call in self.state.open_calls):
@@ -176,9 +179,7 @@ class Run(Generic[O_co]):
         Raises:
             SettingInvalid: the message is empty, or the run has ended, rests, or is being cancelled.
         """
-        said = UserMessage(message) if isinstance(message, str) else message
-        if not said.content:
-            raise SettingInvalid("steer: the message is empty; expected a text or a UserMessage")
+        said = as_said(message, when)
         closing = self._over or self._control.closing
         if closing or self._cancelled is not None or self.state.stop is not None:
             raise SettingInvalid(f"run {self.run_id} is over or about to be: there is nobody to hear that")
@@ -214,6 +215,11 @@ class Run(Generic[O_co]):
     def _over(self) -> bool:
         """Whether nothing that is said can change anything any more."""
         return self._record.failure is not None or (self._carrier is not None and self._carrier.done())
+
+    def _failed(self) -> None:
+        """A fact could not be kept: nothing more may happen, whoever waits for what."""
+        if self._carrier is not None and not self._carrier.done():
+            self._carrier.cancel()
 
     def _elsewhere(self, say: Callable[[], None]) -> bool:
         """Whether this is another thread; then it is said in the right one."""
@@ -311,7 +317,7 @@ class Run(Generic[O_co]):
     def _end_of(self, carrier: Task[End | Rest]) -> End | None:
         """How the run ends; None if it does not."""
         if carrier.cancelled():
-            if self._suspended:
+            if self._suspended or self._record.failure is not None:
                 return None
             if self._cancelled is None:
                 return End("failed", "internal", "something the run called was cancelled, and nobody asked for that")

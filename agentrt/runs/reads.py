@@ -81,6 +81,7 @@ class Reads:
         finally:
             del read.adopters[call.id]
             if not read.adopters and not read.task.done():
+                self._reads.pop(key, None)  # who comes later reads anew
                 read.task.cancel()
         if isinstance(outcome, Exception):
             raise outcome

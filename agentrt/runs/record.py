@@ -22,7 +22,7 @@ from agentrt.runs.state import RunState, apply, fold
 class Record:
     """Only the run's owner, and the carrier it started, write here."""
 
-    def __init__(self, run_id: str, journal: Journal, now: Callable[[], float]) -> None:
+    def __init__(self, run_id: str, journal: Journal, now: Callable[[], float], failed: Callable[[], None]) -> None:
         self.feed = Feed()
         self.state = RunState(run_id=run_id)
         self.epoch = 0
@@ -30,6 +30,7 @@ class Record:
         self._run_id = run_id
         self._journal = journal
         self._now = now
+        self._failed = failed
         self._seq = 0
         self._last: Future[None] | None = None
 
@@ -71,6 +72,7 @@ class Record:
         if self.failure is None:
             told = f"{type(error).__name__}: {error}"
             self.failure = error if isinstance(error, AgentrtError) else JournalFailed(told)
+            self._failed()
 
     def _judge(self, kept: Future[None]) -> None:
         error = asyncio.CancelledError("the journal let go of a fact") if kept.cancelled() else kept.exception()

@@ -34,8 +34,8 @@ async def last_of(generator: AsyncGenerator[Any, Any], tell: Tell) -> JSON:
     async with aclosing(generator):
         async for value in generator:
             if untold:
-                tell_now()
-                await asyncio.sleep(0)  # one that only yields must not hold the loop, and can be cancelled here
+                # Now it is told. And one that only yields must not hold the loop, and can be cancelled here.
+                await asyncio.sleep(0)
             last = _lowered(value)
             untold.append(last)
             loop.call_soon(tell_now)
