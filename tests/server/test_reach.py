@@ -269,6 +269,38 @@ def test_a_run_is_not_taken_up_where_it_cannot_go_on(caplog: pytest.LogCaptureFi
     run_virtual(main())
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "ends"),
+    [
+        ("approval.respond", {"approval_id": "call_1", "decision": "approve"}, "success"),
+        ("run.cancel", {"mode": "after_tools"}, "cancelled"),
+        ("run.cancel", {}, "cancelled"),
+    ],
+)
+def test_whatever_step_it_is_said_at_what_was_agreed_to_happens(kind: str, said: Json, ends: str) -> None:
+    """Also at those at which the run has come to rest, and nobody has been told."""
+
+    async def said_after(steps: int) -> bool:
+        async with house(ScriptedModel([PAY, "Done."]), agents=AGENTS) as here:
+            guest, other = await here.guest(), await here.guest()
+            await guest.say("run.start", id="1", input=question())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            replied = await other.ask(kind, run_id="r1", **said)
+            if not replied["ok"]:
+                assert code(replied) in ("no_such_run", "no_such_tool_call", "approval_closed"), "it has not asked yet"
+                return False
+            await here.desk.idle()
+            last = (await here.runtime.journal.read("r1"))[-1]
+            assert isinstance(last, RunEnded) and last.outcome == ends
+            assert len(PAID) == (ends == "success")
+            PAID.clear()
+            return replied.get("epoch") == 2
+
+    found = [run_virtual(said_after(steps)) for steps in range(60)]
+    assert found[-1] and not found[0]
+
+
 # ---- what there is not -------------------------------------------------------------------------
 
 
