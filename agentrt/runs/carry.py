@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import partial
+from typing import cast
 
 from agentrt.events import MessageAdded, ModelReplied
 from agentrt.messages import AssistantMessage, ToolCall, Usage
@@ -133,5 +134,8 @@ def _share(run: Carried, calls: tuple[ToolCall, ...]) -> None:
 
 
 def _first(failed: ExceptionGroup[Exception]) -> Exception:
-    inner = failed.exceptions[0]
-    return _first(inner) if isinstance(inner, ExceptionGroup) else inner
+    """The first of the errors inside, for they came in the order in which they happened."""
+    inner: Exception | ExceptionGroup[Exception] = failed.exceptions[0]
+    while isinstance(inner, ExceptionGroup):
+        inner = cast("ExceptionGroup[Exception]", inner).exceptions[0]
+    return inner

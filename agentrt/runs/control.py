@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, Task
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 from agentrt.messages import ToolCall
@@ -54,7 +54,7 @@ class Control:
                 task.add_done_callback(lambda _: self._land(call))
 
     @contextmanager
-    def attend(self) -> Iterator[None]:
+    def attend(self) -> Generator[None]:
         """Be there to decide: meanwhile the run waits for decisions where it is, and does not rest."""
         self._attending += 1
         try:
@@ -72,7 +72,7 @@ class Control:
     # ---- for the moves -----------------------------------------------------------------------------
 
     @contextmanager
-    def limited_by(self, limit: asyncio.Timeout) -> Iterator[None]:
+    def limited_by(self, limit: asyncio.Timeout) -> Generator[None]:
         """The run's deadline, which is put off by the time in which the run only waits for people."""
         self._limit = limit
         try:
@@ -81,7 +81,7 @@ class Control:
             self._limit = None
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[asyncio.Timeout]:
+    async def asking(self) -> AsyncGenerator[asyncio.Timeout]:
         """A scope to ask the model in; it is left without an error when the reply is cut, and has `expired` then."""
         try:
             async with asyncio.timeout(None) as self._asking:

@@ -56,7 +56,7 @@ def said(message: str = "no", **fields: object) -> dict[str, object]:
         (400, said("maximum context length is 8192 tokens", code="context_length_exceeded"), ContextTooLong),
         (400, said("the request exceeds the available context size", type="exceed_context_size_error"), ContextTooLong),
         (413, said("prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLong),
-        (400, said("This model's maximum prompt length is 131072 but the request contains 200000 tokens"), ContextTooLong),
+        (400, said("This model's maximum prompt length is 131072, the request has 200000 tokens"), ContextTooLong),
         (400, said("Please reduce the length of the messages or completion"), ContextTooLong),
         (400, said("The input exceeds the configured limit of 8192 tokens"), ContextTooLong),
         (400, {"object": "error", "message": "maximum context length is 10", "code": 400}, ContextTooLong),

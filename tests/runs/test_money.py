@@ -42,7 +42,7 @@ def test_a_run_ends_when_its_money_is_spent() -> None:
 def test_a_budget_of_money_needs_a_price_for_every_model() -> None:
     async def main() -> None:
         async with world(ScriptedModel([])) as runtime:
-            with pytest.raises(SettingInvalid, match=r'price of "openai:scripted" is not known; say it: Runtime\(prices='):
+            with pytest.raises(SettingInvalid, match=r'price of "openai:scripted" is not known; say it: Runtime\('):
                 runtime.start(CLERK, "Wait.", budget=Budget(usd=1.0))
             assert await runtime.journal.runs() == []
 

@@ -39,6 +39,8 @@ def test_the_welcome_says_who_and_what_is_here() -> None:
             welcome = (await here.guest("alice")).welcome
             assert (welcome["principal"], welcome["agents"], welcome["heartbeat_s"]) == ("alice", ["clerk"], 15.0)
             assert welcome["limits"]["max_active_runs"] == 8
+            people = {"approvals": True, "interrupts": True, "interventions": True}
+            assert welcome["capabilities"]["humanInTheLoop"] == people
 
     run_virtual(main())
 

@@ -8,8 +8,8 @@ import pytest
 from ag_ui.core import UserMessage as TheirUserMessage
 
 from agentrt.messages import AssistantMessage, ImagePart, Message, TextPart, ToolCall, ToolMessage, UserMessage
-from agentrt.server.commands import RunAgentInput
-from agentrt.server.inputs import conversation
+from agentrt.server.commands import RunAgentInput, Words
+from agentrt.server.inputs import conversation, said
 from agentrt.server.protocol import Refused
 
 HI = {"id": "u1", "role": "user", "content": "hi"}
@@ -107,3 +107,24 @@ def test_what_cannot_be_used_is_refused_by_its_place(messages: Any, history: str
 
 def test_tools_of_the_client_are_not_supported() -> None:
     assert refusal(HI, tools=({"name": "x"},))[0] == "not_supported"
+
+
+def test_what_is_said_into_a_run_is_read_as_a_turn_is() -> None:
+    assert said(Words("u1", "And B?")) == UserMessage("And B?")
+    assert said(Words("u1", ({"type": "text", "text": "a"}, {"type": "text", "text": "b"}))) == UserMessage("ab")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "message.content: expected a text, and it is empty"),
+        ((), "message.content: expected a text, and it is empty"),
+        (({"type": "audio"},), "message.content[0].type: Invalid value"),
+        (({"type": "image", "source": {"type": "url", "value": "javascript:x"}},), "expected an address"),
+    ],
+)
+def test_words_that_cannot_be_used_are_refused_by_their_place(content: Any, says: str) -> None:
+    with pytest.raises(Refused) as refused:
+        said(Words("u1", content))
+    assert refused.value.problem.code == "invalid_input"
+    assert says in refused.value.problem.message

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from agentrt import Agent, Runtime
+from agentrt import Agent, Runtime, tool
 from agentrt.errors import KeyMissing, SettingInvalid
 from agentrt.events import RunStarted
 from agentrt.journal.memory import MemoryJournal
@@ -27,7 +28,20 @@ from agentrt.server.listen import Server, serve, serving
 from agentrt.server.settings import ServeSettings
 from agentrt.testing import ScriptedModel, assert_no_leaks, call, reply
 from tests.server.client import Client
-from tests.server.guest import CLERK, code, has_ended, question, text_of, visiting
+from tests.server.guest import CLERK, Guest, code, has_ended, question, text_of, visiting, wait
+
+
+@tool(effect="write", needs_approval=True)
+async def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+@tool(run_in="client")
+async def locate() -> str:
+    """Where the user is."""
+    raise NotImplementedError
+
 
 TALE = reply("Once upon a time there was a tale.", pieces=30, pause=0.003)
 
@@ -91,6 +105,56 @@ def test_a_question_is_answered_over_a_socket() -> None:
             assert server.connections == 1
             await guest.start("Tell.")
             assert text_of(await guest.ended()) == "Once upon a time there was a tale."
+
+    run(main())
+
+
+def test_people_reach_into_a_run_over_sockets(tmp_path: Path) -> None:
+    """One watches and decides; the server restarts while the run rests; another one says more, and stops a call."""
+    agent = Agent(name="clerk", model="scripted:m", tools=[pay, locate, wait])
+    first = [reply(calls=[call("pay", amount=3)]), reply(calls=[call("locate")])]
+    rest = [reply(calls=[call("wait", seconds=60)]), TALE]
+    @asynccontextmanager
+    async def up(replies: list[Any]) -> AsyncIterator[Server]:
+        provider, journal = ScriptedModel(replies).provider("scripted"), f"sqlite:{tmp_path}/chat.db"
+        async with assert_no_leaks(), Runtime(providers=[provider], journal=journal, on_exit="suspend") as runtime:
+            settings = ServeSettings(approval_linger=0.05)
+            async with serving(agent, port=0, runtime=runtime, settings=settings) as server:
+                yield server
+
+    async def call_that(guest: Guest, name: str, state: str) -> str:
+        """The id of the call of that tool, once it is in that state."""
+        wanted = {"name": name, "state": state}.items()
+
+        def ids(run: Client) -> list[str]:
+            shown = [content for kind, content in run.view.activities.values() if kind == "agentrt.tool"]
+            return [content["toolCallId"] for content in shown if content.items() >= wanted]
+
+        return ids(await guest.shown(lambda run: bool(ids(run))))[0]
+
+    async def main() -> None:
+        async with up(first) as server, visiting(server, hello=False) as (guest, ws):
+            await guest.hello(features=["inline_approvals"])
+            await guest.start("Pay 3.")
+            paying = await call_that(guest, "pay", "waiting")
+            yes = {"run_id": "r1", "approval_id": paying, "decision": "approve"}
+            assert (await guest.ask("approval.respond", **yes))["ok"]
+            locating = await call_that(guest, "locate", "client")
+            ws.transport.abort()
+            async with visiting(server) as (other, _):
+                await other.attach()
+                end = (await other.ended()).view.end
+                assert end is not None
+                assert [one["toolCallId"] for one in end["outcome"]["interrupts"]] == [locating]
+        async with up(rest) as server, visiting(server) as (guest, _):
+            answer = {"run_id": "r1", "tool_call_id": locating, "content": "Berlin"}
+            assert (await guest.ask("tool.result", **answer))["epoch"] == 2
+            waiting = await call_that(guest, "wait", "running")
+            await guest.ask("run.steer", run_id="r1", message={"id": "u2", "content": "A tale, please."})
+            await guest.ask("tool.cancel", run_id="r1", tool_call_id=waiting)
+            run = await guest.ended()
+            assert [status for _, status in run.view.results.values()] == ["ok", "ok", "cancelled"]
+            assert text_of(run) == "A tale, please.Once upon a time there was a tale."
 
     run(main())
 

@@ -8,12 +8,16 @@ from msgspec.structs import replace
 
 from agentrt.events import (
     AnyEvent,
+    ApprovalAsked,
     ArgumentsDelta,
     CancelAsked,
+    MessageAdded,
     ModelReplied,
     RunEnded,
+    RunRested,
     RunResumed,
     RunStarted,
+    Summarised,
     TextDelta,
     ToolProgress,
     ToolStarted,
@@ -267,3 +271,27 @@ def test_the_oldest_go_first_and_their_viewers_get_a_snapshot() -> None:
         slow.take(sent)
     assert_valid(slow.events)
     assert slow.view.texts == {"r1:m1": "word " * 1_000}
+
+
+def test_a_run_that_rests_has_no_end() -> None:
+    log = logged(STARTED, replied("", ToolCall("c1", "pay")), ApprovalAsked(call_id="c1", name="pay", arguments="{}"))
+    assert not log.rests
+    log.take(stamped(RunRested(call_ids=("c1",)), first=4))
+    assert (log.rests, log.ended) == (True, False)
+    assert told(log)[-1] == "RUN_FINISHED"
+
+
+def test_a_snapshot_holds_what_was_said_and_the_last_of_what_is_ours() -> None:
+    said = UserMessage("And B?")
+    costs = [Summarised(text="x", covers=n, usage=Usage(usd=0.5)) for n in (1, 2)]
+    log = logged(STARTED, *costs, MessageAdded(message=said), RunResumed(), *text("a"))
+    events = msgspec.json.decode(log.snapshot())["events"]
+    assert_valid(events)
+    messages = next(event["messages"] for event in events if event["type"] == "MESSAGES_SNAPSHOT")
+    assert messages[1] == {
+        "role": "user", "id": "r1:s1", "content": "And B?", "metadata": {"agentrt": {"steer": True}},
+    }  # fmt: skip
+    assert [(event["name"], event["value"]) for event in events if event["type"] == "CUSTOM"] == [
+        ("agentrt.context", {"covers": 2}),
+        ("agentrt.cost", {"usd": 1.0}),
+    ]

@@ -38,7 +38,7 @@ PAY = reply("I need your word.", calls=[call("pay", amount=3)])
 BOTH = reply(calls=[call("pay", amount=3), call("locate")])
 SLOW = reply(calls=[call("wait", seconds=20), call("wait", seconds=40)])
 TALE = reply("Once upon a time there was a tale.", pieces=30, pause=0.1)
-WATCHING = {"features": ["inline_approvals"]}
+WATCHING: Json = {"features": ["inline_approvals"]}
 APPROVE = {"run_id": "r1", "approval_id": "call_1", "decision": "approve"}
 
 
@@ -255,8 +255,7 @@ def test_a_run_is_not_taken_up_where_it_cannot_go_on(caplog: pytest.LogCaptureFi
         others = (Agent(name="poet", model="scripted:m"),)
         async with house(ScriptedModel([TALE]), agents=others, journal=journal) as here:
             assert code(await (await here.guest()).ask("approval.respond", **APPROVE)) == "no_such_agent"
-        failing = {"deps": broken, "journal": journal}
-        async with house(ScriptedModel([TALE]), agents=AGENTS, **failing) as here:
+        async with house(ScriptedModel([TALE]), agents=AGENTS, deps=broken, journal=journal) as here:
             assert code(await (await here.guest()).ask("approval.respond", **APPROVE)) == "internal"
         async with house(ScriptedModel([TALE]), agents=AGENTS, journal=journal) as here:
             assert (await (await here.guest()).ask("approval.respond", **APPROVE))["ok"] is True

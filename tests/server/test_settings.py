@@ -17,14 +17,14 @@ def settings(**figures: Any) -> ServeSettings:
 ABOVE = ["heartbeat", "hello_timeout", "slow_client_timeout", "max_frame", "runs", "commands", "all_connections"]
 
 
-@pytest.mark.parametrize("name", [*ABOVE, "replay_all_bytes"])
+@pytest.mark.parametrize("name", [*ABOVE, "replay_all_bytes", "approval_timeout"])
 def test_a_figure_is_above_zero(name: str) -> None:
     for value in (0, -1):
         with pytest.raises(SettingInvalid, match=rf"{name}={value}\): expected more than 0"):
             settings(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["tick", "grace", "replay_ttl"])
+@pytest.mark.parametrize("name", ["tick", "grace", "replay_ttl", "approval_linger"])
 def test_some_may_be_zero(name: str) -> None:
     settings(**{name: 0})
     with pytest.raises(SettingInvalid, match="expected 0 or more"):
