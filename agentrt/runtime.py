@@ -320,7 +320,7 @@ class Runtime:
             parent=started.parent,
             trace=started.trace or child(None, self._random),
         )
-        return self._carry(order, ports, taken, decisions)
+        return self._carry(order, ports, taken)
 
     def _admit(self, thread: str | None, run_id: str | None) -> None:
         """See that a run may begin here and now."""
@@ -350,13 +350,11 @@ class Runtime:
         self._aside.append(self._group.create_task(work, name=name))
         return True
 
-    def _carry(
-        self, order: Order, ports: Ports, taken: Taken | None = None, decisions: Sequence[Decision] = ()
-    ) -> Run[Any]:
+    def _carry(self, order: Order, ports: Ports, taken: Taken | None = None) -> Run[Any]:
         assert self._group is not None
         began = None if taken is None else taken.started
         past = self._conversations.past(order.thread, order.run_id, fork=order.fork, taken=began)
-        run = Run(order, ports, past, taken, decisions)
+        run = Run(order, ports, past, taken)
         self._runs[run.run_id] = run
         self._conversations.join(order.thread, run)
         owner = self._group.create_task(self._live(run, order), name=f"owner {run.run_id}")

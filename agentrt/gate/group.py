@@ -33,6 +33,9 @@ from agentrt.gate.limits import Limits
 _RAISE = 0.1
 """Part of the limit by which it may rise in a minute."""
 _RAISE_SPAN = 60.0
+_STEP = 1.0
+"""Seconds between two rises of a limit that nobody tells of any more. Where it rose at every look, a call that waits
+for a full bucket would find it a little larger each time, and never full."""
 _LEAST_SHARE = 0.01
 _SILENCE = 300.0
 """Seconds after which a limit that only headers told is forgotten."""
@@ -167,7 +170,7 @@ class _Side:
         if self._configured is None:
             self.rate = self.bucket = None
             self._held = -inf
-        else:
+        elif now - self._raised_at >= _STEP:
             self._approach(self._configured, now)
 
     def _approach(self, rate: float, now: float) -> None:

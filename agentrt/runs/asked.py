@@ -190,6 +190,8 @@ def _check_image(image: ImagePart, name: str) -> None:
         count = "neither" if image.data is None else "both"
         raise SettingInvalid(f"{name}: an ImagePart holds either data or a url; here it has {count}")
     if image.data is not None:
+        if not isinstance(image.data, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SettingInvalid(f"{name}: ImagePart(data=...): expected bytes, came {type(image.data).__name__}")
         if not image.data:
             raise SettingInvalid(f"{name}: an ImagePart without a byte in its data")
         if not _IMAGE.fullmatch(image.media_type or ""):

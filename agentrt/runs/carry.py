@@ -57,7 +57,7 @@ async def _moves(run: Carried) -> End | Rest:
                 if any(call in calls and not run.record.state.decision(call.id) for call in run.record.state.due_calls):
                     return End("failed", "internal", "a call ended without a result")
             case Rest() as move:
-                if not await run.control.awake():
+                if not await run.control.awake() and run.record.state.stop is None:
                     run.control.closing = True
                     return move
             case End() as move:

@@ -81,7 +81,7 @@ async def close(run: Carried, end: End, interrupted: Collection[str]) -> None:
             outcome=end.outcome,
             code=end.code,
             message=end.message,
-            usage=record.state.usage,
+            usage=record.state.usage + run.order.ledger.rest(),
             stragglers=stragglers,
         )
     )

@@ -44,6 +44,10 @@ class Ledger:
         """What the ended runs have spent that this call began, None if there were none. It is in its result now."""
         return self._ended.pop(call_id, None)
 
+    def rest(self) -> Usage:
+        """What ended runs have spent whose calls will have no result: they began early, and nobody asked for them."""
+        return sum(self._ended.values(), Usage())
+
     def total(self) -> Usage:
         """What has been spent so far, with the runs inside."""
         return sum((one.total() for one in self._living), sum(self._ended.values(), self._own()))

@@ -18,7 +18,7 @@ import asyncio
 import logging
 import threading
 from asyncio import Future, Task
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Generic, cast
 
@@ -80,14 +80,12 @@ class Run(Generic[O_co]):
         ports: Ports,
         past: Past,
         taken: Taken | None = None,
-        decisions: Sequence[Decision] = (),
     ) -> None:
         self.run_id = order.run_id
         self._order = order
         self._ports = ports
         self._past = past
         self._taken = taken
-        self._decisions = decisions
         self._record = Record(order.run_id, ports.journal, ports.now, self._failed)
         if taken is not None:
             self._record.go_on(taken.epoch, taken.facts)
@@ -335,7 +333,7 @@ class Run(Generic[O_co]):
         try:
             async with limit:
                 await self._begin(*await self._history())
-                for decision in self._decisions:
+                for decision in self._taken.decisions if self._taken is not None else ():
                     self._record.happened(decided(self.state, decision))
                 if isinstance(move, Rest) and not self.state.resting:
                     limit.reschedule(self._record.deadline)

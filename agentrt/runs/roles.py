@@ -9,16 +9,17 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, cast
 
 import msgspec
 
 from agentrt.agent import Agent
-from agentrt.errors import AgentrtError, SettingInvalid
+from agentrt.errors import AgentrtError, SettingInvalid, ToolInvalid
 from agentrt.messages import ToolSpec
 from agentrt.runs.order import Order, Ports, Role
 from agentrt.toolbox.context import Context
+from agentrt.toolbox.define import Tool
 from agentrt.toolbox.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -60,11 +61,13 @@ class Roles:
         if name not in self._made:
             agent = self._agent(name)
             instructions = await self._called(agent, "instructions", agent.instructions, on_loop)
-            registry = (
-                Registry(await self._called(agent, "tools", agent.tools, on_loop))
-                if callable(agent.tools)
-                else agent.registry
-            )
+            if not isinstance(instructions, str):
+                raise AgentFailed(
+                    f'the instructions of agent "{agent.name}": expected a text, came {type(instructions).__name__}'
+                )
+            registry = agent.registry
+            if callable(agent.tools):
+                registry = _registry(agent, await self._called(agent, "tools", agent.tools, on_loop))
             for tool in registry:
                 if tool.provider is not None:
                     self._ports.gate_of(
@@ -111,6 +114,15 @@ class Roles:
         except Exception as error:
             text = f'the {what} of agent "{agent.name}" could not be made; the log of run {order.run_id} says more'
             raise AgentFailed(text) from error
+
+
+def _registry(agent: Agent[Any], chosen: object) -> Registry[Any]:
+    if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+        raise AgentFailed(f'the tools of agent "{agent.name}": expected a list, came {type(chosen).__name__}')
+    try:
+        return Registry(cast("Iterable[Tool[Any]]", chosen))
+    except ToolInvalid as error:
+        raise AgentFailed(f'the tools of agent "{agent.name}": {error}') from error
 
 
 def _spec(tool: str, other: Agent[Any]) -> ToolSpec:

@@ -192,7 +192,7 @@ def apply(state: RunState, fact: Fact) -> RunState:  # noqa: C901, PLR0911, PLR0
         case RunResumed():
             return state
         case RunEnded():
-            return replace(state, ended=fact)
+            return replace(state, ended=fact, usage=fact.usage)
         case _:
             assert_never(fact)
 

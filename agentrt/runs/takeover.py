@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -23,6 +24,7 @@ class Taken(msgspec.Struct, frozen=True):
     epoch: int
     started: RunStarted
     facts: Sequence[Fact]
+    decisions: tuple[Decision, ...] = ()
 
 
 async def take_over(journal: Journal, run_id: str, agent: str, decisions: Sequence[Decision] = ()) -> Taken:
@@ -36,7 +38,18 @@ async def take_over(journal: Journal, run_id: str, agent: str, decisions: Sequen
     _check(run_id, await journal.read(run_id), agent, decisions)  # first: to take it is to stop whoever carries it
     epoch = await journal.take(run_id)
     facts = await journal.read(run_id)
-    return Taken(epoch, _check(run_id, facts, agent, decisions), facts)
+    started = _check(run_id, facts, agent, ())
+    return Taken(epoch, started, facts, _that_fit(fold(facts), decisions))
+
+
+def _that_fit(state: RunState, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """The decisions that nobody was faster to make, in the moment before the run was ours."""
+    fit: list[Decision] = []
+    for decision in decisions:
+        with suppress(SettingInvalid):
+            state = apply(state, decided(state, decision))
+            fit.append(decision)
+    return tuple(fit)
 
 
 def _check(run_id: str, facts: Sequence[Fact], agent: str, decisions: Sequence[Decision]) -> RunStarted:
@@ -69,7 +82,8 @@ async def left_in(journal: Journal) -> list[Left]:
         except JournalFailed:
             logger.warning("run %s is unfinished and cannot be read", row.run_id, exc_info=True)
             continue
-        if isinstance(facts[0], RunStarted) and not isinstance(facts[-1], RunEnded):  # it may have ended just now
+        # It may have ended just now, or be deleted.
+        if facts and isinstance(facts[0], RunStarted) and not isinstance(facts[-1], RunEnded):
             state = fold(facts)
             found.append(Left(facts[0], state.open_calls if state.resting else ()))
     return found

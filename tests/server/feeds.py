@@ -65,10 +65,11 @@ class _Interrupted(Exception):
 
 @dataclass
 class Life:
-    """The life of one run. `until` is how many events may happen before it is cut."""
+    """The life of one run. `until` is how many events may happen before it is cut; `steers`, whether anybody talks."""
 
     draw: Draw
     until: int
+    steers: bool = False
     epoch: int = 1
     events: list[AnyEvent] = field(default_factory=list[AnyEvent])
     shown: bool = False
@@ -158,7 +159,7 @@ class Life:
         text, arguments = "", dict[str, str]()
         for kind, piece in self.draw(st.lists(st.tuples(st.sampled_from("ttrab"), TEXTS), max_size=8)):
             self.shown = True
-            if not self.draw(st.integers(0, 19)):
+            if self.steers and not self.draw(st.integers(0, 19)):
                 self.steer("now")
             if kind == "t":
                 text += piece
@@ -218,15 +219,18 @@ class Life:
         runs: list[Step] = [self.start, *self.draw(self.between), self.end]
         answers: list[list[Step]] = [[self.approve, *runs], [self.deny], [self.stop_call]]
         if call_id in state.waiting:
-            return self.draw(st.sampled_from(answers))
+            answer: list[Step] = self.draw(st.sampled_from(answers))
+            return answer
         asked: list[Step] = [self.ask_for_approval, *self.draw(st.sampled_from(answers))]
         given: list[Step] = [self.hand_out, self.end]
         stopped: list[Step] = [self.start, self.stop_call]
-        return self.draw(st.sampled_from([runs, runs, asked, given, stopped, [self.hand_over]]))
+        steps: list[Step] = self.draw(st.sampled_from([runs, runs, asked, given, stopped, [self.hand_over]]))
+        return steps
 
     @property
     def between(self) -> st.SearchStrategy[list[Step]]:
-        return st.lists(st.sampled_from([self.say, self.cite, self.queue, self.listen]), max_size=3)
+        steps: list[Step] = [self.say, self.cite, self.queue, *([self.listen] if self.steers else [])]
+        return st.lists(st.sampled_from(steps), max_size=3)
 
     def ask_for_approval(self, call_id: str, name: str) -> None:
         arguments = self.draw(st.sampled_from(['{"of": "A"}', "no JSON"]))
@@ -305,9 +309,12 @@ def facts(events: Iterable[AnyEvent]) -> list[Fact]:
 
 
 @st.composite
-def lives(draw: Draw, *, dies: bool | None = None) -> Life:
-    """A run up to some moment: going on, ended by itself, stopped, at rest, or resumed after that or a death."""
-    life = Life(draw, until=draw(st.integers(1, 60)))
+def lives(draw: Draw, *, dies: bool | None = None, steers: bool = False) -> Life:
+    """A run up to some moment: going on, ended by itself, stopped, at rest, or resumed after that or a death.
+
+    Only with `steers` is anything said into it: the page cannot show that yet.
+    """
+    life = Life(draw, until=draw(st.integers(1, 60)), steers=steers)
     ended = life.live()
     if not ended and (draw(st.booleans()) if dies is None else dies):
         life.die()

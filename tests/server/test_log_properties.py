@@ -51,7 +51,7 @@ def attach(log: Log, client: Client) -> None:
 
 
 @often
-@given(lives())
+@given(lives(steers=True))
 def test_a_stream_is_valid_wherever_the_run_is_cut_and_shows_what_the_feed_tells(life: Life) -> None:
     stream = mapped(life.events)
     view = seen(stream)
@@ -87,7 +87,7 @@ def test_a_stream_is_valid_wherever_the_run_is_cut_and_shows_what_the_feed_tells
 
 
 @often
-@given(lives())
+@given(lives(steers=True))
 def test_facts_alone_make_a_valid_stream_of_the_same_conversation(life: Life) -> None:
     if not life.rests and not isinstance(life.events[-1], RunEnded):
         life.stop("cancelled")
@@ -102,7 +102,7 @@ def test_facts_alone_make_a_valid_stream_of_the_same_conversation(life: Life) ->
 
 
 @often
-@given(lives(), st.data())
+@given(lives(steers=True), st.data())
 def test_frames_cut_anywhere_show_the_uncut_stream(life: Life, data: st.DataObject) -> None:
     log, client, given = Log("r1", "t1"), Client(), list(life.events)
     while given:
@@ -120,7 +120,7 @@ def test_frames_cut_anywhere_show_the_uncut_stream(life: Life, data: st.DataObje
 
 
 @often
-@given(lives(), st.data())
+@given(lives(steers=True), st.data())
 def test_a_snapshot_anywhere_and_what_follows_show_the_uncut_stream(life: Life, data: st.DataObject) -> None:
     cut = data.draw(st.integers(1, len(life.events)))
     log, client = logged(life.events[:cut]), Client(epoch=99, after=5)
@@ -138,7 +138,7 @@ def test_a_snapshot_anywhere_and_what_follows_show_the_uncut_stream(life: Life, 
 
 
 @often
-@given(lives(dies=False), st.data())
+@given(lives(dies=False, steers=True), st.data())
 def test_a_viewer_who_comes_back_to_a_log_without_passing_events_sees_a_whole_run(
     life: Life, data: st.DataObject
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_viewer_who_comes_back_to_a_log_without_passing_events_sees_a_whole_ru
 
 
 @often
-@given(lives(), st.data(), st.integers(1, 5_000))
+@given(lives(steers=True), st.data(), st.integers(1, 5_000))
 def test_a_log_that_forgets_gives_slow_viewers_a_snapshot(life: Life, data: st.DataObject, max_bytes: int) -> None:
     log, client, given = Log("r1", "t1", max_bytes=max_bytes), Client(), list(life.events)
     while given:
@@ -182,7 +182,7 @@ def test_the_lives_are_of_every_kind() -> None:
     found: set[str] = set()
 
     @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-    @given(lives())
+    @given(lives(steers=True))
     def look(life: Life) -> None:
         found.update(type(event).__name__ for event in life.events)
         last = life.events[-1]

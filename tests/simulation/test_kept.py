@@ -18,6 +18,8 @@ OPEN = {
     481: "a run that left its line names one that never began, and is named by it once that is asked for again",
     509: "a run that left its line names one that never began, and is named by it once that is asked for again",
     2425: "a run that rested takes call ids that its thread has used since",
+    4851: "two people approve of a call at once, and the run ends as an error of ours",
+    7367: "two people give a result at once, and the run ends as an error of ours",
 }
 """Known, and still to be mended; then they go to the others."""
 
