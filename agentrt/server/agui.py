@@ -268,7 +268,7 @@ class Mapper:
 
     def _summarised(self, event: Summarised) -> Events:
         yield ui.Custom(name="agentrt.context", value={"covers": event.covers})
-        yield from self._spending.add(event.usage, self._turns.asked)
+        yield from self._spending.add(event.usage, self._turns.preferred)  # the fact does not say who wrote it
 
     def _trimmed(self, event: ContextTrimmed) -> Events:
         value = {name: getattr(event, name) for name in ("before", "after", "shortened", "summarised")}

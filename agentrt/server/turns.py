@@ -26,16 +26,17 @@ class Turns:
     """Those of one run.
 
     Attributes:
+        preferred: The agent's "provider:model"; a turn may fall back on another.
         asking: Whether one is going on.
         attempts: How often the model was asked in the last one.
     """
 
     def __init__(self, run_id: str) -> None:
+        self.preferred = ""
         self.asking = False
         self.attempts = 0
         self._run_id = run_id
         self._prefix = ""  # of the runtime's message ids, which no client sees
-        self._preferred = ""  # the agent's model; a turn may fall back on another
         self._asked = ""
         self._number = 0
         self._reply: Reply | None = None
@@ -43,7 +44,7 @@ class Turns:
     def begin(self, event: RunStarted) -> Events:
         """The run begins, with a turn."""
         self._prefix = f"{event.run_id}:"
-        self._preferred = event.model
+        self.preferred = event.model
         yield from self.ask(event.at)
 
     @property
@@ -60,7 +61,7 @@ class Turns:
         """Begin a turn, if none is going on."""
         if self.asking:
             return
-        self._asked = self._preferred
+        self._asked = self.preferred
         self._number += 1
         self.asking = True
         self.attempts = 0
@@ -105,7 +106,7 @@ class Turns:
         yield from self.ask(event.at)
         reply = self._reply or Reply(event.message_id, self._wire_id(event.message_id))
         yield from reply.complete(event.message)
-        self._asked = event.asked or self._preferred
+        self._asked = event.asked or self.preferred
         state = "cancelled" if event.finish == "cancelled" else "ok"
         tokens = {"inputTokens": event.usage.input_tokens, "outputTokens": event.usage.output_tokens}
         yield from self._answered(event.at, state=state, **tokens)
@@ -115,7 +116,9 @@ class Turns:
         if self._reply is not None:
             yield from self._forget(self._reply.message_id, self._reply.message_id)
         if self.asking:
-            yield self._changed(state="running", startedAt=ms(at))
+            self._asked = self.preferred
+            provider, _, model = self._asked.partition(":")
+            yield self._changed(provider=provider, model=model, state="running", startedAt=ms(at))
 
     def over(self, at: float, state: str) -> Events:
         """The run ends, and with it what is open."""

@@ -322,3 +322,15 @@ def test_old_outputs_are_forgotten() -> None:
     for tokens in [5000] * 200 + [10] * 200:
         group.produced(tokens)
     assert group.expected_output() == 10
+
+
+def test_who_waits_for_a_full_bucket_goes_while_its_limit_wears_off() -> None:
+    """A limit that rose at every look was never reached: each look found the bucket a little larger, and not full."""
+    group = Group(Limits(tokens=60_000, per=60, burst=1))
+    told(group, 0.0, kind="tokens", limit=50_000)
+    now, looks = 400.0, 0
+    group.take(900, now)
+    while (wait := max(group.waits(2_000, now))) > 0:
+        now, looks = now + wait + 2e-6, looks + 1
+        assert looks < 10
+    assert now < 403
