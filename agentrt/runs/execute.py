@@ -41,12 +41,9 @@ from agentrt.surrogates import mended_text
 from agentrt.toolbox.context import Context
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.identical import canonical
-from agentrt.toolbox.outcome import ToolOutcome
+from agentrt.toolbox.outcome import UNEXPECTED, ToolOutcome
 from agentrt.toolbox.results import READ_RESULT, fit
 from agentrt.trace import CORRELATION
-
-_ANYBODYS = frozenset({"tool_failed", "tool_timeout", "tool_cancelled_itself"})
-"""Codes of failures that say nothing about the provider."""
 
 
 def key_of(run: Carried, call: ToolCall) -> Key | None:
@@ -147,7 +144,7 @@ class _Attempts:
         if outcome.error is not None:
             self.spare.barred = not (self.tool.repeatable or (outcome.alone and _not_done(outcome.error)))
             raise outcome.error
-        if outcome.code in _ANYBODYS:
+        if outcome.code in UNEXPECTED:
             raise _Came(outcome)
         return outcome
 

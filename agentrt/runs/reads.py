@@ -20,6 +20,7 @@ from agentrt.events import CallAttempted, GateWaited, Passing, Retrying, ToolPro
 from agentrt.messages import ToolCall
 from agentrt.toolbox.define import Tool
 from agentrt.toolbox.outcome import ToolOutcome
+from agentrt.toolbox.results import renamed
 
 Key = tuple[str, str]
 """A tool's name, and its arguments in canonical form."""
@@ -34,7 +35,8 @@ Execute = Callable[[Tool[Any], ToolCall, Tell], Awaitable[ToolOutcome]]
 class _Read:
     """One execution, and the calls it is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: str) -> None:
+        self.call_id = call_id
         self.task: asyncio.Task[ToolOutcome | Exception]
         self.adopters: dict[str, Tell] = {}
         self.told: list[Passing] = []
@@ -65,7 +67,7 @@ class Reads:
     def begin(self, key: Key, tool: Tool[Any], call: ToolCall) -> None:
         """Read, if nobody does yet."""
         if key not in self._reads:
-            read = self._reads[key] = _Read()
+            read = self._reads[key] = _Read(call.id)
             work, name = self._outcome(tool, call, read.tell), f"{call.name} {call.id}"
             read.task = self._group.create_task(work, name=name, context=self._context.copy())
 
@@ -85,7 +87,9 @@ class Reads:
                 read.task.cancel()
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        if outcome.rest is None or read.call_id == call.id:
+            return outcome
+        return replace(outcome, content=renamed(outcome.content, read.call_id, call.id))
 
     def keep(self, keys: Collection[Key]) -> None:
         """Let go of all others: nobody asked for them in the end."""

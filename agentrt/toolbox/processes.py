@@ -112,10 +112,12 @@ class Processes:
             call.cancel()
         for slot in self._slots:
             slot.end()
-        if self._slots:
-            _, left = await asyncio.wait([slot.gone for slot in self._slots], timeout=_PATIENCE)
-            if left:
-                logger.warning("%d worker processes of tools were killed and have not ended", len(left))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for slot in self._slots:
+                    await asyncio.shield(slot.gone)
+        if left := sum(not slot.gone.done() for slot in self._slots):
+            logger.warning("%d worker processes of tools were killed and have not ended", left)
 
     def _let_go(self, call: _Call) -> None:
         self._waiting.pop(call, None)
