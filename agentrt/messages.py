@@ -6,6 +6,7 @@ as themselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Generic, Literal
 
 import msgspec
@@ -97,6 +98,11 @@ Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 def text_of(message: Message) -> str:
     """What is said in it, without images and calls."""
     return message.text if isinstance(message, UserMessage) else message.content
+
+
+def call_ids(messages: Iterable[Message]) -> set[str]:
+    """The ids of all calls in these messages."""
+    return {call.id for message in messages if isinstance(message, AssistantMessage) for call in message.tool_calls}
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from agentrt.errors import ContextTooLong, GateTimeout, ProviderError, ProviderExhausted
 from agentrt.events import ArgumentsDelta, FellBack, ModelReplied, Passing, ReasoningDelta, Rewound, TextDelta
 from agentrt.gate.grant import Grant, Knock
-from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolSpec, Usage
+from agentrt.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolSpec, Usage, call_ids
 from agentrt.model.model import Began, ModelReply, ModelRequest, ReasoningPiece, TextPiece, Told
 from agentrt.model.tokens import count_reply, count_request
 from agentrt.runs.around import around_model
@@ -47,7 +47,7 @@ async def ask_model(run: Carried, *, offer_tools: bool) -> None:
     role, record = run.role, run.record
     state = record.state
     early = EarlyCalls(run) if offer_tools and role.reads_early else None
-    turn = Turn(f"{run.order.run_id}:m{state.turns + 1}", record.tell, _call_ids(state.messages), early)
+    turn = Turn(f"{run.order.run_id}:m{state.turns + 1}", record.tell, call_ids(state.messages), early)
     request = _request(run, offer_tools=offer_tools)
     if not role.agent.around_model:
         await record.keep(await _by_candidates(run, turn, request))
@@ -270,7 +270,3 @@ def _estimated(request: ModelRequest, reply: ModelReply) -> Usage:
     tokens_in, _ = count_request(request)
     tokens_out, _ = count_reply(reply.message, request.model)
     return Usage(input_tokens=tokens_in, output_tokens=tokens_out, requests=1, estimated=True)
-
-
-def _call_ids(messages: tuple[Message, ...]) -> set[str]:
-    return {call.id for message in messages if isinstance(message, AssistantMessage) for call in message.tool_calls}

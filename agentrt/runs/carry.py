@@ -125,7 +125,7 @@ def _share(run: Carried, calls: tuple[ToolCall, ...]) -> None:
     """Begin the reads that more than one of the calls want."""
     if len({call.name for call in calls}) == len(calls):
         return
-    keys = [(key_of(run, call), call) for call in calls]
+    keys = [(key_of(run, call), call) for call in calls if run.record.state.stop_of(call.id) is None]
     times = Counter(key for key, _ in keys)
     for key, call in keys:
         tool = run.role.registry.get(call.name)

@@ -8,15 +8,17 @@ that its next run reads one run and not all of them. Only ended runs are kept: t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import msgspec
+from msgspec.structs import replace
 
 from agentrt.errors import SettingInvalid
 from agentrt.events import Fact, RunEnded, RunStarted
 from agentrt.journal.journal import Journal
-from agentrt.messages import AssistantMessage, Message, TextPart, UserMessage
+from agentrt.messages import AssistantMessage, Message, TextPart, ToolMessage, UserMessage, call_ids
 from agentrt.runs.state import RunState, Summary, fold
 
 ROOM = 64 * 1024 * 1024
@@ -105,7 +107,8 @@ class Chain:
                 at = await self._listed_before(child)
         for facts in reversed(unread):
             state = fold(facts, said.state)
-            said = Said(state.transcript, state.summary, said.settled and state.ended is not None)
+            own = apart(state.transcript[len(said.messages) :], call_ids(said.messages))
+            said = Said((*said.messages, *own), state.summary, said.settled and state.ended is not None)
         if unread and said.settled:
             self._keep(run_id, said, unread[0], instead_of=at)
         elif at is not None and at in self._known:
@@ -158,6 +161,34 @@ class Chain:
         self._weight += known.weight
         while self._weight > self._room:
             self.forget([next(iter(self._known))])
+
+
+def apart(messages: Sequence[Message], taken: set[str]) -> tuple[Message, ...]:
+    """The messages with other ids for calls whose ids are taken.
+
+    Runs that do not know of each other may name calls alike: one that began while the one before it rested, and that
+    one once it goes on. Who comes after both would send two calls of one id, which providers refuse.
+    """
+    clashing = call_ids(messages) & taken
+    if not clashing:
+        return tuple(messages)
+    known = taken | call_ids(messages)
+    names: dict[str, str] = {}
+    for given in sorted(clashing):
+        names[given] = next(name for name in (f"{given}_{n}" for n in count(2)) if name not in known)
+        known.add(names[given])
+    return tuple(_renamed(message, names) for message in messages)
+
+
+def _renamed(message: Message, names: Mapping[str, str]) -> Message:
+    match message:
+        case AssistantMessage(tool_calls=calls) if calls:
+            renamed = tuple(replace(call, id=names.get(call.id, call.id)) for call in calls)
+            return replace(message, tool_calls=renamed)
+        case ToolMessage():
+            return replace(message, call_id=names.get(message.call_id, message.call_id))
+        case _:
+            return message
 
 
 def _weight(message: Message) -> int:

@@ -69,9 +69,9 @@ def _check(decision: object, by: object) -> None:
 def _waiting(state: RunState, decision: Decision) -> ToolCall:
     given = isinstance(decision, Returned)
     wanted = state.handed_out if given else state.waiting - state.handed_out
-    for call in state.open_calls:
-        if call.id == decision.call_id and call.id in wanted:
-            return call
+    waits = {call.id: call for call in state.open_calls if call.id in wanted}
+    if decision.call_id in waits:
+        return waits[decision.call_id]
     what = "a result" if given else "a decision"
-    waiting = ", ".join(sorted(wanted)) or "none"
+    waiting = ", ".join(sorted(waits)) or "none"
     raise SettingInvalid(f'no call "{decision.call_id}" waits for {what}; waiting for one: {waiting}')

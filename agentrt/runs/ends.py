@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
+from msgspec.structs import replace
+
 from agentrt.errors import SettingInvalid
 from agentrt.events import Fact, RunEnded, RunResumed, RunStarted
+from agentrt.messages import call_ids
 from agentrt.runs.carried import Carried
 from agentrt.runs.carry import cut_reply
+from agentrt.runs.chain import apart
 from agentrt.runs.intents import OUTCOME_UNKNOWN, may_run_again, returned
 from agentrt.runs.moves import End
 from agentrt.runs.order import Order
@@ -26,7 +30,8 @@ async def begin(run: Carried, taken: Taken | None, previous: str | None, before:
     """
     record, order = run.record, run.order
     if taken is not None:
-        record.state = fold(taken.facts, before)
+        theirs = apart(before.messages, call_ids(fold(taken.facts).messages))
+        record.state = fold(taken.facts, replace(before, messages=theirs))
         return RunResumed()
     record.epoch = await _take(run)
     record.state = before

@@ -96,7 +96,9 @@ class Run(Generic[O_co]):
         self._control = Control(self._record, order.ledger)
         self._run = Carried(order, ports, self._record, self._control, roles, role)
         self._begun = False
-        self._asked: list[Fact] = []  # before it has begun
+        self._asked: list[Fact] = []  # what was said before it has begun
+        for decision in taken.decisions if taken is not None else ():
+            self._asked.append(decided(fold(self._asked, self.state), decision))
         self._carrier: Task[End | Rest] | None = None
         self._cancelled: str | None = None
         self._suspended = False
@@ -333,8 +335,6 @@ class Run(Generic[O_co]):
         try:
             async with limit:
                 await self._begin(*await self._history())
-                for decision in self._taken.decisions if self._taken is not None else ():
-                    self._record.happened(decided(self.state, decision))
                 if isinstance(move, Rest) and not self.state.resting:
                     limit.reschedule(self._record.deadline)
                 with self._control.limited_by(limit):

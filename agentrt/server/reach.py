@@ -90,7 +90,7 @@ def _check(asked: _Word, state: RunState, show: Show) -> None:
     if isinstance(asked, RunCancel):
         return
     call_id = asked.approval_id if isinstance(asked, ApprovalRespond) else asked.tool_call_id
-    is_open = any(call.id == call_id for call in state.open_calls)
+    is_open = any(call.id == call_id for call in state.open_calls) and call_id not in show.answered
     if isinstance(asked, ToolCancel):
         if not is_open:
             raise Refused("no_such_tool_call", f'no call "{call_id}" is open in this run')

@@ -347,3 +347,21 @@ def test_it_rests_on_disk_and_another_process_goes_on(tmp_path: Any) -> None:
             assert PAID == ["paid 3"]
 
     asyncio.run(goes_on(asyncio.run(rests())))
+
+
+def test_runs_that_do_not_know_of_each_other_may_name_calls_alike_and_who_comes_after_both_tells_them_apart() -> None:
+    async def main() -> None:
+        look = call("wait", call_id="same", seconds=0.1)
+        turns: list[Any] = [PAY, reply(calls=[look]), "B is done.", reply(calls=[look]), "A is done.", "C is done."]
+        model = ScriptedModel(turns)
+        async with world(model) as runtime:
+            first = runtime.start(AGENT, "Pay 3.", deps=None, thread="t")
+            assert (await first.answer()).waiting
+            assert (await runtime.start(AGENT, "And?", deps=None, thread="t").answer()).output == "B is done."
+            going = await runtime.resume(first.run_id, AGENT, deps=None, decisions=[Approved("call_1")])
+            assert (await going.answer()).output == "A is done."
+            last = await runtime.start(AGENT, "So?", deps=None, thread="t").answer()
+            assert_valid(last.messages)
+            assert results(last.messages) == ["paid 3", "waited 0.1", "waited 0.1"]
+
+    run_virtual(main())

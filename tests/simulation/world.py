@@ -17,6 +17,8 @@ from agentrt.events import (
     RunResumed,
     RunStarted,
 )
+from agentrt.messages import call_ids
+from agentrt.runs.chain import apart
 from agentrt.runs.owner import Run
 from agentrt.runs.state import RunState, fold
 from agentrt.testing import (
@@ -125,8 +127,10 @@ class World:
         said = RunState()
         for previous in reversed(self.chain(run_id)[1:]):
             state = fold(self.facts(previous), said)
-            said = RunState(messages=state.transcript, summary=state.summary)
-        return said
+            own = apart(state.transcript[len(said.messages) :], call_ids(said.messages))
+            said = RunState(messages=(*said.messages, *own), summary=state.summary)
+        mine = call_ids(fold(self.facts(run_id)).messages)
+        return RunState(messages=apart(said.messages, mine), summary=said.summary)
 
     # ---- when a process is over, and when all is ------------------------------------------------------------
 
