@@ -14,12 +14,12 @@ from agentrt.runs.state import RunState
 
 
 class Ahead(Protocol):
-    """A run that stands in front in the same thread. Its `epoch` is 0 before it has begun."""
+    """A run that stands in front in the same thread. Its `head` is 0 before its first fact is kept."""
 
     run_id: str
 
     @property
-    def epoch(self) -> int: ...
+    def head(self) -> int: ...
     async def wait(self) -> None: ...
 
 
@@ -90,8 +90,7 @@ class Past:
         if self._fork is not None:
             return await self._chain.branching(self._fork, ended=False)
         for one in reversed(self._ahead):
-            # One that waits will begin - unless its id is taken: then the journal has it already.
-            if one.epoch or not await self._journal.read(one.run_id):
+            if one.head:  # one that has not begun may never do so, and must not be named
                 return one.run_id
         return None if self._thread is None else await self._last(self._thread)
 

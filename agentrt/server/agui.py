@@ -215,6 +215,7 @@ class Mapper:
             yield from self._people.settled(call_id)
             yield from self._change(TOOL, call_id, state=state, endedAt=ms(event.at))
         yield from self._turns.over(event.at, state)
+        yield from self._spending.finish(event.usage)
         self._ended = True
         usage, metadata = self._spending.usage(), dict[str, Any]()
         if event.usage.estimated:

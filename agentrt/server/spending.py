@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from agentrt.messages import Usage
 from agentrt.server import agui_events as ui
 
+_NOTHING = 1e-9
+"""US dollars: what two sums of the same may differ by."""
+
 
 class Spending:
     """Tokens by who was asked, and the cost of all."""
@@ -25,6 +28,11 @@ class Spending:
         if usage.usd:
             self._usd += usage.usd
             yield ui.Custom(name="agentrt.cost", value={"usd": round(self._usd, 9)})
+
+    def finish(self, usage: Usage) -> Iterator[ui.AguiEvent]:
+        """The run is over, and this is what it has spent: runs inside of it may have, of which nothing was told."""
+        if usage.usd > self._usd + _NOTHING:
+            yield from self.add(Usage(usd=usage.usd - self._usd))
 
     def usage(self) -> tuple[ui.Usage, ...]:
         """One entry for each model that was asked."""

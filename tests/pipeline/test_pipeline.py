@@ -68,7 +68,7 @@ def test_documents_of_every_kind_can_be_searched_and_each_ends_once() -> None:
             assert (hit.url, hit.title) == (f"{world.url}/doc/17", "Title 7")
             assert [hit.title for hit in await index.search("hypertext")] == ["A page"]
             assert [hit.title for hit in await index.search("porcelain")] == ["Porcelain"]
-            assert len(embedder.batches) < report.passages / 5  # how many come at once depends on how busy the machine is
+            assert len(embedder.batches) < report.passages / 5  # it depends on how busy the machine is
             await index.aclose()
 
     before = children()

@@ -121,11 +121,12 @@ def code(reply: Json) -> str:
 
 
 class Wire:
-    """A socket in memory. The client's end of it: `put` and `get`; `stalled` makes it read nothing."""
+    """A socket in memory. The client's end of it: `put` and `get`; `stalled` makes it read nothing, `slow` late."""
 
     def __init__(self) -> None:
         self.closed: tuple[int, str] | None = None
         self.stalled = False
+        self.slow = 0.0
         self.waiting = 0
         self._in: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._out: asyncio.Queue[str] = asyncio.Queue()
@@ -137,6 +138,8 @@ class Wire:
     async def send(self, text: str) -> None:
         if self._gone:
             raise ConnectionError("gone")
+        if self.slow:
+            await asyncio.sleep(self.slow)
         if self.stalled:
             self.waiting += 1
             try:

@@ -166,12 +166,14 @@ def test_who_takes_a_run_up_is_there_from_its_first_step() -> None:
             watcher = await here.guest()
             await watcher.start()
             await watcher.ended()
-            guest = await here.guest(**WATCHING)
+            guest, wire = here.come()
+            await guest.hello(**WATCHING)
+            wire.slow = 1.0
             await guest.ask("approval.respond", **APPROVE)
             await guest.shown(lambda run: "call_1" in run.view.results)
             await asyncio.sleep(100)
             assert here.desk.active == 1
-            await guest.ask("approval.respond", **APPROVE | {"approval_id": "call_2"})
+            assert not (await guest.ask("approval.respond", **APPROVE | {"approval_id": "call_2"})).get("epoch")
             assert text_of(await guest.ended()) == "Done."
 
     run_virtual(main())

@@ -292,6 +292,7 @@ def test_what_it_has_cost_is_told_where_it_is_known() -> None:
     summary = Summarised(text="x", covers=1, usage=Usage(input_tokens=4, usd=0.05))
     assert costs(BEGUN, summary, paid, RUNS, inner, RunEnded(outcome="success")) == [0.05, 0.15, 0.35]
     assert costs(*CALLED) == []
+    assert costs(*CALLED, RunEnded(outcome="success", usage=Usage(usd=0.4))) == [0.4], "runs of which nothing was told"
     last = told(BEGUN, summary, paid, inner, RunEnded(outcome="success"))[-1]
     assert [one["inputTokens"] for one in last["usage"]] == [13], "runs inside of this one tell their own tokens"
 

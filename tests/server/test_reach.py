@@ -231,7 +231,9 @@ def test_two_answers_to_a_run_that_has_yet_to_wait_for_its_thread_are_one() -> N
             await resting(guest)
             await guest.start("And?", run="r2")
             assert (await guest.ask("approval.respond", **APPROVE))["epoch"] == 2
+            asked = asyncio.get_running_loop().time()
             assert code(await guest.ask("approval.respond", **APPROVE | {"decision": "deny"})) == "approval_closed"
+            assert asyncio.get_running_loop().time() - asked < 0.1
             run = await concluded(guest)
             assert (outcome(run), PAID) == ("success", ["paid 3"])
 
