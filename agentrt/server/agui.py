@@ -81,9 +81,7 @@ Events = Iterator[ui.AguiEvent]
 _LEFT = {"failed": "error", "deadline": "timeout"}
 """How what was still going on ended with the run, by the run's outcome; cancelled by any other."""
 
-_Aside = (
-    MessageAdded | ApprovalAsked | ApprovalGiven | ClientAsked | Steered | OutputRejected | HandedOff | Summarised
-)
+_Aside = MessageAdded | ApprovalAsked | ApprovalGiven | ClientAsked | Steered | OutputRejected | HandedOff | Summarised
 """Facts that are neither a run's beginning or end nor a reply or a call of its own."""
 
 

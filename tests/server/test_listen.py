@@ -114,6 +114,7 @@ def test_people_reach_into_a_run_over_sockets(tmp_path: Path) -> None:
     agent = Agent(name="clerk", model="scripted:m", tools=[pay, locate, wait])
     first = [reply(calls=[call("pay", amount=3)]), reply(calls=[call("locate")])]
     rest = [reply(calls=[call("wait", seconds=60)]), TALE]
+
     @asynccontextmanager
     async def up(replies: list[Any]) -> AsyncIterator[Server]:
         provider, journal = ScriptedModel(replies).provider("scripted"), f"sqlite:{tmp_path}/chat.db"

@@ -90,9 +90,7 @@ def results(run: Client) -> list[str]:
         ({"decision": "deny", "note": "too much"}, "The call was not approved and did not run: too much.", []),
     ],
 )
-def test_a_run_that_rests_goes_on_by_a_decision_and_is_shown_anew(
-    decision: Json, result: str, paid: list[str]
-) -> None:
+def test_a_run_that_rests_goes_on_by_a_decision_and_is_shown_anew(decision: Json, result: str, paid: list[str]) -> None:
     async def main() -> None:
         async with house(ScriptedModel([PAY, TALE]), agents=AGENTS) as here:
             alice = await here.guest("alice")
