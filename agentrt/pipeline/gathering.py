@@ -69,7 +69,13 @@ class Gathering(Generic[T]):
             return
         while self._free and (batch := self._next()) is not None:
             self._free -= 1
-            self._group.create_task(self._do(batch), name=f"{self._stage.name} batch")
+            work = self._do(batch)
+            try:
+                self._group.create_task(work, name=f"{self._stage.name} batch")
+            except RuntimeError:  # a sibling failed in this very step, and the group is being left
+                work.close()
+                self.close()
+                return
         due_at = self._batcher.due_at if self._free else None  # without a free place, the end of a batch wakes us
         if self._timer is None or self._timer.when() != due_at:
             self._cancel_timer()

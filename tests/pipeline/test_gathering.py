@@ -127,3 +127,25 @@ def test_what_is_no_error_of_ours_ends_the_group() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         run_virtual(main())
     assert isinstance(caught.value.exceptions[0], KeyError)
+
+
+def test_a_batch_that_is_full_as_its_group_is_left_does_not_begin() -> None:
+    async def main() -> None:
+        presses: list[Press] = []
+
+        async def hands_in_late() -> None:
+            try:
+                await asyncio.sleep(99)
+            finally:
+                presses[0].hand_in(1)
+
+        with pytest.raises(ExceptionGroup) as left:
+            async with asyncio.TaskGroup() as group:
+                presses.append(Press(group, most=1, seconds=5))
+                group.create_task(hands_in_late())
+                await asyncio.sleep(1)
+                raise AgentrtError("a sibling failed")
+        assert [str(error) for error in left.value.exceptions] == ["a sibling failed"]
+        assert presses[0].began == []
+
+    run_virtual(main())
