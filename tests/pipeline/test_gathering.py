@@ -139,12 +139,15 @@ def test_a_batch_that_is_full_as_its_group_is_left_does_not_begin() -> None:
             finally:
                 presses[0].hand_in(1)
 
-        with pytest.raises(ExceptionGroup) as left:
+        async def left_in_trouble() -> None:
             async with asyncio.TaskGroup() as group:
                 presses.append(Press(group, most=1, seconds=5))
                 group.create_task(hands_in_late())
                 await asyncio.sleep(1)
                 raise AgentrtError("a sibling failed")
+
+        with pytest.raises(ExceptionGroup) as left:
+            await left_in_trouble()
         assert [str(error) for error in left.value.exceptions] == ["a sibling failed"]
         assert presses[0].began == []
 
